@@ -1,0 +1,41 @@
+//! What we ask of Nova. `clients/nova.rs` asks the real one; `drivers/fake` plays one for fault injection.
+
+use async_trait::async_trait;
+
+use crate::domain::disk::Attachment;
+use crate::domain::server::{ServerAction, ServerFacts};
+use crate::error::Result;
+use crate::ids::ServerId;
+
+/// Nova, with the service's own admin token: reading, power, lock, attachments.
+///
+/// Every act only *asks*: Nova answers before it is done, so callers poll [`Compute::server`] for the effect. An act that
+/// finds its effect already there succeeds. Errors: `NotFound` (no such server), `Conflict` (wrong state or a task runs;
+/// retryable where a task is in the way), `Unavailable`.
+#[async_trait]
+pub trait Compute: Send + Sync {
+    /// The server as it is now, attached volumes included.
+    async fn server(&self, id: ServerId) -> Result<ServerFacts>;
+    /// What was done to it, newest first, at most 100.
+    async fn actions(&self, id: ServerId) -> Result<Vec<ServerAction>>;
+    /// Puts Nova's lock on, with a reason.
+    async fn lock(&self, id: ServerId, reason: &str) -> Result<()>;
+    /// Takes Nova's lock off.
+    async fn unlock(&self, id: ServerId) -> Result<()>;
+    /// Stops it (ACPI first, as Nova does).
+    async fn stop(&self, id: ServerId) -> Result<()>;
+    /// Starts it.
+    async fn start(&self, id: ServerId) -> Result<()>;
+    /// Pauses it.
+    async fn pause(&self, id: ServerId) -> Result<()>;
+    /// Resumes it from a pause.
+    async fn unpause(&self, id: ServerId) -> Result<()>;
+    /// Attaches a volume, as the last in order.
+    async fn attach(&self, id: ServerId, volume_id: &str, attachment: &Attachment) -> Result<()>;
+    /// Detaches a volume; not attached is success.
+    async fn detach(&self, id: ServerId, volume_id: &str) -> Result<()>;
+    /// All servers that carry a lock reason beginning with `prefix`, for the sweep.
+    async fn locked_servers(&self, prefix: &str) -> Result<Vec<ServerId>>;
+    /// The user id that our own acts carry, to tell them from others' in [`Compute::actions`].
+    async fn own_user_id(&self) -> Result<String>;
+}

@@ -1,0 +1,3 @@
+//! The services we call. Only this room names the `openstack` crate.
+
+pub mod compute;

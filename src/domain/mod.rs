@@ -1,0 +1,5 @@
+//! What is true of trees, disks and operations, and what to do about requests: no async, no I/O, no SQL, no clock.
+
+pub mod disk;
+pub mod quota;
+pub mod server;

@@ -1,0 +1,107 @@
+//! Storage drivers: each knows one kind of disk, and nobody above this room names any of them.
+//!
+//! Every call is idempotent: it finds before it creates, under names made of our ids, because a lost answer is not a
+//! failure. "Not there" is success for whatever removes. Names: a layer is `ratoon.<layer id>` unless it is the head; a
+//! snapshot is `ratoon-<disk snapshot id>`.
+
+use async_trait::async_trait;
+
+use crate::domain::disk::{Found, Layer, Placement};
+use crate::domain::quota::Quota;
+use crate::domain::server::ServerFacts;
+use crate::error::Result;
+use crate::ids::{DiskSnapshotId, LayerId, OperationId};
+
+pub mod cinder;
+pub mod fake;
+pub mod rbd;
+
+/// Who calls: names the operation in the backend's own records and in errors.
+#[derive(Debug, Clone)]
+pub struct Call {
+    /// The operation.
+    pub operation_id: OperationId,
+    /// Its step.
+    pub step: &'static str,
+    /// The project that shall own and pay what is made.
+    pub project_id: String,
+}
+
+/// What a driver can do; planners obey it.
+#[derive(Debug, Clone, Copy)]
+pub struct Capabilities {
+    /// How its disks take their place in a server.
+    pub placement: Placement,
+}
+
+/// A snapshot that a driver has begun or finished.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Captured {
+    /// The backend's own id of it.
+    pub backend_id: String,
+    /// Size of the disk at that moment, in bytes.
+    pub size_bytes: u64,
+}
+
+/// What a new layer shall be.
+#[derive(Debug, Clone)]
+pub struct NewLayer {
+    /// Its id; the backend name is made of it.
+    pub id: LayerId,
+    /// Smallest allowed size in bytes: a clone that is smaller is grown to it, never shrunk.
+    pub size_bytes_min: u64,
+}
+
+/// The snapshot that a layer is made of, or compared with.
+#[derive(Debug, Clone, Copy)]
+pub struct Source<'a> {
+    /// The layer that carries it.
+    pub layer: &'a Layer,
+    /// The disk snapshot that the backend's snapshot is named after ([`crate::domain::disk::DiskSnapshot::origin`]).
+    pub origin: DiskSnapshotId,
+    /// The backend's own id of it.
+    pub backend_id: &'a str,
+}
+
+/// One kind of storage.
+#[async_trait]
+pub trait SnapshotDriver: Send + Sync {
+    /// Name in rows and messages.
+    fn name(&self) -> &'static str;
+
+    /// What it can do.
+    fn capabilities(&self) -> Capabilities;
+
+    /// The disks of a server that this driver serves, with what it saw but does not cover.
+    async fn discover(&self, server: &ServerFacts) -> Result<Found>;
+
+    /// Takes a snapshot of a layer, head or not; returns when the moment is fixed.
+    async fn capture(&self, call: &Call, layer: &Layer, id: DiskSnapshotId) -> Result<Captured>;
+
+    /// Removes a snapshot of a layer. Content that a clone still needs stays for that clone.
+    async fn remove_snapshot(&self, call: &Call, layer: &Layer, id: DiskSnapshotId) -> Result<()>;
+
+    /// Makes a new layer with the content of a snapshot, unused by anybody. Returns its backend id.
+    async fn prepare(&self, call: &Call, source: Source<'_>, new: &NewLayer) -> Result<String>;
+
+    /// Removes a layer that [`SnapshotDriver::prepare`] made and nobody has used, with what it needed.
+    /// `source` is what it was made of.
+    async fn discard(&self, call: &Call, source: Source<'_>, new: &NewLayer) -> Result<()>;
+
+    /// Who has the layer open, for people; empty when nobody has.
+    async fn users(&self, layer: &Layer) -> Result<Vec<String>>;
+
+    /// [`Placement::Named`] only: `head` gives up the name that Nova expects, `next` takes it. Either may be there
+    /// already. Refused with a conflict, and the world as before, when somebody has opened `head` meanwhile.
+    async fn swap(&self, call: &Call, head: &Layer, next: &Layer) -> Result<()>;
+
+    /// Marks a layer as parked (or, with `parked` false, as an ordinary head again) for those who look at the backend:
+    /// name and metadata. Returns the mark by which a later change by others shows; empty if the backend has none.
+    async fn label(&self, call: &Call, layer: &Layer, parked: bool) -> Result<String>;
+
+    /// Whether a parked layer still holds what `source` holds: nobody has written to it.
+    async fn equals(&self, layer: &Layer, source: Source<'_>) -> Result<bool>;
+
+    /// What the project may still create here; `None` where this backend counts nothing.
+    async fn quota(&self, project_id: &str) -> Result<Option<Quota>>;
+}

@@ -1,0 +1,207 @@
+//! The one error that crosses rooms: a kind, a sentence for a human, what to do about it, and whether
+//! trying again can help.
+//!
+//! `Display` never repeats the source; [`Error::chain`] prints the whole chain, once, where it is handled.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::sync::Arc;
+
+/// What went wrong, as far as a caller can act on it. `api/fault.rs` holds the one match to status codes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// The request is malformed or asks for something that cannot be; nothing was changed.
+    BadRequest,
+    /// No valid token.
+    Unauthorized,
+    /// The role does not allow it.
+    Forbidden,
+    /// Not there, or not for the caller's eyes.
+    NotFound,
+    /// The thing is there but not in a state that allows it, or another operation is in the way.
+    Conflict,
+    /// A quota would be exceeded.
+    QuotaExceeded,
+    /// A service or a backend does not answer now; the same call may succeed later.
+    Unavailable,
+    /// A backend answered something that it should not.
+    Backend,
+    /// A bug, or damaged data.
+    Internal,
+    /// The operation was cancelled by its owner.
+    Cancelled,
+}
+
+impl Kind {
+    /// Stable, machine-readable name; part of the API's error codes.
+    #[must_use]
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::BadRequest => "bad_request",
+            Self::Unauthorized => "unauthorized",
+            Self::Forbidden => "forbidden",
+            Self::NotFound => "not_found",
+            Self::Conflict => "conflict",
+            Self::QuotaExceeded => "quota_exceeded",
+            Self::Unavailable => "unavailable",
+            Self::Backend => "backend_error",
+            Self::Internal => "internal_error",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+/// See the module's text.
+#[derive(Debug, Clone)]
+pub struct Error {
+    kind: Kind,
+    message: String,
+    remedy: Option<String>,
+    field: Option<String>,
+    retry: bool,
+    source: Option<Arc<dyn StdError + Send + Sync>>,
+}
+
+/// `Result` with [`Error`].
+pub type Result<T> = std::result::Result<T, Error>;
+
+impl Error {
+    /// An error of a kind, with a sentence that can be read alone.
+    pub fn new(kind: Kind, message: impl Into<String>) -> Self {
+        Self {
+            kind,
+            message: message.into(),
+            remedy: None,
+            field: None,
+            retry: kind == Kind::Unavailable,
+            source: None,
+        }
+    }
+    /// [`Kind::BadRequest`] about one field of the request.
+    pub fn bad_field(field: impl Into<String>, message: impl Into<String>) -> Self {
+        let mut error = Self::new(Kind::BadRequest, message);
+        error.field = Some(field.into());
+        error
+    }
+    /// [`Kind::NotFound`].
+    pub fn not_found(what: &str, id: impl fmt::Display) -> Self {
+        Self::new(Kind::NotFound, format!("{what} {id} could not be found."))
+    }
+    /// [`Kind::Conflict`].
+    pub fn conflict(message: impl Into<String>) -> Self {
+        Self::new(Kind::Conflict, message)
+    }
+    /// [`Kind::Unavailable`]: worth trying again.
+    pub fn unavailable(message: impl Into<String>) -> Self {
+        Self::new(Kind::Unavailable, message)
+    }
+    /// [`Kind::Backend`].
+    pub fn backend(message: impl Into<String>) -> Self {
+        Self::new(Kind::Backend, message)
+    }
+    /// [`Kind::Internal`].
+    pub fn internal(message: impl Into<String>) -> Self {
+        Self::new(Kind::Internal, message)
+    }
+    /// Says what the reader can do about it.
+    #[must_use]
+    pub fn remedy(mut self, remedy: impl Into<String>) -> Self {
+        self.remedy = Some(remedy.into());
+        self
+    }
+    /// Marks the error as one that passes: the step is tried again.
+    #[must_use]
+    pub fn retryable(mut self) -> Self {
+        self.retry = true;
+        self
+    }
+    /// Marks the error as one that stays.
+    #[must_use]
+    pub fn permanent(mut self) -> Self {
+        self.retry = false;
+        self
+    }
+    /// Adds the cause.
+    #[must_use]
+    pub fn source(mut self, source: impl StdError + Send + Sync + 'static) -> Self {
+        self.source = Some(Arc::new(source));
+        self
+    }
+    /// Puts this error under a sentence about what was being attempted; kind, remedy and retry stay.
+    #[must_use]
+    pub fn context(self, doing: impl Into<String>) -> Self {
+        Self {
+            kind: self.kind,
+            message: doing.into(),
+            remedy: self.remedy.clone(),
+            field: self.field.clone(),
+            retry: self.retry,
+            source: Some(Arc::new(self)),
+        }
+    }
+    /// The kind.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+    /// Whether the same act may succeed later.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        self.retry
+    }
+    /// The field of the request that is wrong.
+    #[must_use]
+    pub fn field(&self) -> Option<&str> {
+        self.field.as_deref()
+    }
+    /// What to do about it.
+    #[must_use]
+    pub fn remedy_text(&self) -> Option<&str> {
+        self.remedy.as_deref()
+    }
+    /// The whole story on one line: message, causes, remedy.
+    #[must_use]
+    pub fn chain(&self) -> String {
+        let mut text = self.message.clone();
+        let mut cause = StdError::source(self);
+        while let Some(inner) = cause {
+            let inner_text = inner.to_string();
+            if !text.contains(&inner_text) {
+                text.push_str(": ");
+                text.push_str(&inner_text);
+            }
+            cause = inner.source();
+        }
+        if let Some(remedy) = &self.remedy {
+            text.push_str(" Remedy: ");
+            text.push_str(remedy);
+        }
+        text
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.source.as_deref().map(|source| source as &(dyn StdError + 'static))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_chain_names_every_cause_once_and_ends_with_the_remedy() {
+        let inner = Error::unavailable("Ceph does not answer.").remedy("Look at the monitors.");
+        let outer = inner.context("list the images of pool vms");
+        assert_eq!(outer.chain(), "list the images of pool vms: Ceph does not answer. Remedy: Look at the monitors.");
+        assert!(outer.is_retryable());
+        assert_eq!(outer.kind(), Kind::Unavailable);
+    }
+}
