@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import fake_cloud
 import pytest
 from openstackclient import shell
+from osc_lib import clientmanager
 
 
 @dataclass
@@ -45,6 +46,11 @@ def openstack(cloud, monkeypatch, tmp_path):
     for name, value in cloud.environment.items():
         monkeypatch.setenv(name, value)
     monkeypatch.chdir(tmp_path)
+    # The shell keeps its clients for as long as the process lives; each test
+    # has a cloud of its own.
+    for kept in vars(clientmanager.ClientManager).values():
+        if hasattr(kept, "_handle"):
+            monkeypatch.setattr(kept, "_handle", None)
 
     def run(*argv, answer=None, terminal=False):
         """`answer` is typed at a terminal; without it stdin is none."""

@@ -169,6 +169,7 @@ class Cloud:
         self.errors = {}
         self.catalogued = True
         self.requests = []
+        self.microversions = set()
         self.page = 1000
         cloud = self
 
@@ -216,6 +217,7 @@ class Cloud:
         body = json.loads(handler.rfile.read(length)) if length else None
         method, path = handler.command, parts.path
         self.requests.append((method, path, query, body))
+        self.microversions.add((path, handler.headers.get("OpenStack-API-Version")))
         if (method, path) in self.errors:
             return handler.fail(*self.errors[method, path])
         for pattern, answer in self._routes():

@@ -4,7 +4,7 @@
 FOUNDATION=(epmd rabbitmq memcached mariadb)
 CEPH=(ceph-mon ceph-mgr ceph-osd)
 LIBVIRT=(virtlogd libvirtd)
-OPENSTACK=(keystone placement glance-api neutron-server cinder-api cinder-scheduler cinder-volume
+OPENSTACK=(keystone placement glance-api glance-internal neutron-server cinder-api cinder-scheduler cinder-volume
     nova-conductor nova-scheduler nova-api nova-compute)
 ! with_horizon || OPENSTACK+=(horizon)
 SERVICES=("${FOUNDATION[@]}" "${CEPH[@]}" "${LIBVIRT[@]}" "${OPENSTACK[@]}")
@@ -32,6 +32,7 @@ command_of() {                               # command_of NAME: sets COMMAND
     placement) wsgi 8778 --env "OS_PLACEMENT_CONFIG_DIR=$CONF/placement" --wsgi-file /usr/bin/placement-api ;;
     horizon) wsgi 8080 --static-map /static=/var/lib/openstack-dashboard/static --wsgi-file /usr/share/openstack-dashboard/wsgi.py ;;
     glance-api) COMMAND=(glance-api --config-file "$CONF/glance-api.conf") ;;
+    glance-internal) COMMAND=(glance-api --config-file "$CONF/glance-api.conf" --config-file "$CONF/glance-internal.conf") ;;
     neutron-server) COMMAND=(neutron-server --config-file "$CONF/neutron.conf") ;;
     cinder-*) COMMAND=("$1" --config-file "$CONF/cinder.conf" --log-file "$LOG/$1.log") ;;
     nova-*) COMMAND=("$1" --config-file "$CONF/nova.conf" --log-file "$LOG/$1.log") ;;
@@ -57,6 +58,7 @@ ready() {                                    # ready NAME: does it answer now?
     keystone) http 5000/v3 ;;
     placement) http 8778/ ;;
     glance-api) http 9292/healthcheck ;;
+    glance-internal) http 9293/healthcheck ;;
     neutron-server) http 9696/ ;;
     cinder-api) http 8776/healthcheck ;;
     nova-api) http 8774/ ;;

@@ -14,7 +14,7 @@ use super::trees::{self, TreeChange};
 use super::{Page, Store, database_error, from_id, from_json, from_optional_id, from_word, to_json};
 use crate::clock;
 use crate::domain::operation::{EventKind, Operation, OperationError, OperationEvent, OperationStatus};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::ids::{EngineId, OperationId, ServerId, SnapshotId};
 
 /// Proof of a claim: which operation, and which claim of it.
@@ -242,7 +242,7 @@ impl Store {
     /// Appends an event and writes what it makes of the operation's row. A final status gives the server's lease back.
     ///
     /// # Errors
-    /// `Conflict` when another engine holds the operation now.
+    /// `Superseded` when another engine holds the operation now.
     pub async fn record_event(&self, fence: Fence, event: &OperationEvent, progress: &Progress) -> Result<()> {
         let tx = self.begin().await?;
         hold(&tx, fence).await?;
@@ -285,7 +285,7 @@ impl Store {
     /// Changes a tree in the name of an operation.
     ///
     /// # Errors
-    /// `Conflict` when another engine holds the operation now; `Internal` when the tree would be damaged.
+    /// `Superseded` when another engine holds the operation now; `Internal` when the tree would be damaged.
     pub async fn change_tree(&self, fence: Fence, server: ServerId, change: &TreeChange) -> Result<()> {
         let tx = self.begin().await?;
         hold(&tx, fence).await?;
@@ -296,7 +296,7 @@ impl Store {
     /// Adds a warning to an operation.
     ///
     /// # Errors
-    /// `Conflict` when another engine holds the operation now.
+    /// `Superseded` when another engine holds the operation now.
     pub async fn warn(&self, fence: Fence, warning: &str) -> Result<()> {
         let tx = self.begin().await?;
         hold(&tx, fence).await?;
@@ -445,7 +445,10 @@ async fn hold(connection: &impl ConnectionTrait, fence: Fence) -> Result<()> {
         .await
         .map_err(database_error)?;
     if held.rows_affected == 0 {
-        return Err(Error::conflict(format!("Another engine has taken over operation {}.", fence.operation_id)));
+        return Err(Error::new(
+            Kind::Superseded,
+            format!("Another engine has taken over operation {}.", fence.operation_id),
+        ));
     }
     Ok(())
 }
