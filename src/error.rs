@@ -30,6 +30,8 @@ pub enum Kind {
     Internal,
     /// The operation was cancelled by its owner.
     Cancelled,
+    /// Another engine has taken over; this one must let go.
+    Superseded,
 }
 
 impl Kind {
@@ -47,6 +49,7 @@ impl Kind {
             Self::Backend => "backend_error",
             Self::Internal => "internal_error",
             Self::Cancelled => "cancelled",
+            Self::Superseded => "superseded",
         }
     }
 }

@@ -1,0 +1,43 @@
+//! `ratoon manage db`: the only way the schema changes. Serving refuses a schema that it does not know.
+
+use super::say;
+use crate::config::{Database, Settings};
+use crate::error::{Error, Result};
+
+/// The schema's versions: names of migrations, in the order of their numbers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Versions {
+    /// The newest migration that the database has; `None` = an empty database.
+    found: Option<String>,
+    /// The newest one that this binary knows.
+    needed: String,
+}
+
+pub(super) async fn upgrade(settings: &Settings) -> Result<()> {
+    let applied = migrate(&settings.database).await?;
+    for name in &applied {
+        say(&format!("Applied {name}."))?;
+    }
+    say(if applied.is_empty() { "The schema is up to date; nothing to do." } else { "The schema is up to date." })
+}
+
+pub(super) async fn version(settings: &Settings) -> Result<()> {
+    let versions = schema_version(&settings.database).await?;
+    let found = versions.found.as_deref().unwrap_or("none (an empty database)");
+    say(&format!("database: {found}\nneeded:   {}", versions.needed))?;
+    if versions.found.as_ref() == Some(&versions.needed) {
+        return Ok(());
+    }
+    Err(Error::conflict("The database's schema is not the one that this binary needs.")
+        .remedy("Run `ratoon manage db upgrade`; where the database is the newer one, run the newer Ratoon instead."))
+}
+
+/// Applies what is missing; the names of what was applied, oldest first.
+async fn migrate(_database: &Database) -> Result<Vec<String>> {
+    Err(Error::internal("manage db upgrade is not connected to the store yet"))
+}
+
+/// Reads, and changes nothing.
+async fn schema_version(_database: &Database) -> Result<Versions> {
+    Err(Error::internal("manage db version is not connected to the store yet"))
+}
