@@ -6,10 +6,9 @@
 //! the load of a client that loops with a dead token, short enough for a token that Keystone's replicas learn late.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use moka::Expiry;
 use moka::future::Cache;
 use reqwest::header::HeaderValue;
 use serde::Deserialize;
@@ -77,38 +76,19 @@ pub struct AccessRule {
 #[derive(Debug)]
 pub struct Keystone {
     session: Session,
-    tokens: Cache<[u8; 32], Verdict>,
-}
-
-/// A verdict worth keeping: the facts, or that Keystone knows no such token.
-#[derive(Debug, Clone)]
-enum Verdict {
-    Valid(Arc<TokenFacts>),
-    Refused,
-}
-
-struct ByVerdict {
-    cache_time: Duration,
-}
-
-impl Expiry<[u8; 32], Verdict> for ByVerdict {
-    fn expire_after_create(&self, _: &[u8; 32], verdict: &Verdict, _: Instant) -> Option<Duration> {
-        Some(match verdict {
-            Verdict::Valid(facts) => {
-                let left = (facts.expires_at - clock::now()).to_std().unwrap_or_default();
-                left.min(self.cache_time)
-            }
-            Verdict::Refused => REFUSAL_TIME.min(self.cache_time),
-        })
-    }
+    valid: Cache<[u8; 32], Arc<TokenFacts>>,
+    refused: Cache<[u8; 32], ()>,
 }
 
 impl Keystone {
     /// Keystone, asked with the service user's own token; answers are believed for `cache_time` (300 s is usual).
     #[must_use]
     pub fn new(openstack: &OpenStack, cache_time: Duration) -> Self {
-        let tokens = Cache::builder().max_capacity(TOKENS_MAX).expire_after(ByVerdict { cache_time }).build();
-        Self { session: openstack.admin().clone(), tokens }
+        Self {
+            session: openstack.admin().clone(),
+            valid: Cache::builder().max_capacity(TOKENS_MAX).time_to_live(cache_time).build(),
+            refused: Cache::builder().max_capacity(TOKENS_MAX).time_to_live(REFUSAL_TIME.min(cache_time)).build(),
+        }
     }
 
     /// Who holds this token. Callers that ask at once for the same token cost one question.
@@ -119,13 +99,29 @@ impl Keystone {
     pub async fn validate(&self, token: &str) -> Result<Arc<TokenFacts>> {
         let token = token.trim();
         let key: [u8; 32] = Sha256::digest(token.as_bytes()).into();
-        let verdict =
-            self.tokens.try_get_with(key, ask(&self.session, token)).await.map_err(|error| Error::clone(&error))?;
-        match verdict {
-            Verdict::Valid(facts) if facts.expires_at > clock::now() => Ok(facts),
-            _ => Err(Error::new(Kind::Unauthorized, "The request you have made requires authentication.")),
+        let question = async {
+            if self.refused.contains_key(&key) {
+                return Err(unauthorized());
+            }
+            match ask(&self.session, token).await? {
+                Some(facts) => Ok(Arc::new(facts)),
+                None => {
+                    self.refused.insert(key, ()).await;
+                    Err(unauthorized())
+                }
+            }
+        };
+        let facts = self.valid.try_get_with(key, question).await.map_err(|error| Error::clone(&error))?;
+        // A token may end while its answer is still believed.
+        if facts.expires_at <= clock::now() {
+            return Err(unauthorized());
         }
+        Ok(facts)
     }
+}
+
+fn unauthorized() -> Error {
+    Error::new(Kind::Unauthorized, "The request you have made requires authentication.")
 }
 
 /// The user id of a session's own token.
@@ -137,15 +133,16 @@ pub(super) async fn own_user_id(session: &Session) -> Result<String> {
         .map_err(|cause| fault::login_failure(Service::Identity, session.scope(), cause))?;
     let token = token.to_str().map_err(|cause| Error::internal("Our own token is no text.").source(cause))?;
     match ask(session, token).await? {
-        Verdict::Valid(facts) => Ok(facts.user_id.clone()),
-        Verdict::Refused => Err(Error::unavailable("Keystone has just forgotten the service user's own token.")),
+        Some(facts) => Ok(facts.user_id),
+        None => Err(Error::unavailable("Keystone has just forgotten the service user's own token.")),
     }
 }
 
-async fn ask(session: &Session, token: &str) -> Result<Verdict> {
-    let Ok(subject) = HeaderValue::from_str(token) else { return Ok(Verdict::Refused) };
+/// What Keystone says of a token; `None` when it knows no such token.
+async fn ask(session: &Session, token: &str) -> Result<Option<TokenFacts>> {
+    let Ok(subject) = HeaderValue::from_str(token) else { return Ok(None) };
     if token.is_empty() {
-        return Ok(Verdict::Refused);
+        return Ok(None);
     }
     let answer = session
         .get(Service::Identity, &["auth", "tokens"])
@@ -156,8 +153,8 @@ async fn ask(session: &Session, token: &str) -> Result<Verdict> {
         .fetch::<TokenBody>()
         .await;
     match answer {
-        Ok(body) => Ok(Verdict::Valid(Arc::new(body.token.into()))),
-        Err(error) if error.kind() == Kind::NotFound => Ok(Verdict::Refused),
+        Ok(body) => Ok(Some(body.token.into())),
+        Err(error) if error.kind() == Kind::NotFound => Ok(None),
         Err(error) => Err(error),
     }
 }

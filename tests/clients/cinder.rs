@@ -19,7 +19,8 @@ fn driver(server: &MockServer) -> CinderDriver {
     let waiting = Waiting {
         pause_first: Duration::from_millis(1),
         pause_max: Duration::from_millis(2),
-        deadline: Duration::from_millis(100),
+        snapshot_timeout: Duration::from_millis(100),
+        volume_timeout: Duration::from_millis(100),
     };
     CinderDriver::new(wire::openstack(server), waiting)
 }

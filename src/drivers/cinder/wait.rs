@@ -16,8 +16,10 @@ pub struct Waiting {
     pub pause_first: Duration,
     /// Longest pause; pauses grow by half.
     pub pause_max: Duration,
-    /// When to give up on one object.
-    pub deadline: Duration,
+    /// When to give up on a snapshot.
+    pub snapshot_timeout: Duration,
+    /// When to give up on a volume.
+    pub volume_timeout: Duration,
 }
 
 impl Default for Waiting {
@@ -25,7 +27,8 @@ impl Default for Waiting {
         Self {
             pause_first: Duration::from_millis(100),
             pause_max: Duration::from_secs(1),
-            deadline: Duration::from_secs(300),
+            snapshot_timeout: Duration::from_secs(300),
+            volume_timeout: Duration::from_secs(300),
         }
     }
 }
@@ -129,8 +132,12 @@ impl Pauses {
     }
 
     async fn pause(&mut self, object: Object<'_>, status: &str, wanted: &str) -> Result<()> {
-        if self.begin.elapsed() >= self.waiting.deadline {
-            let seconds = self.waiting.deadline.as_secs();
+        let timeout = match object {
+            Object::Volume { .. } => self.waiting.volume_timeout,
+            Object::Snapshot { .. } => self.waiting.snapshot_timeout,
+        };
+        if self.begin.elapsed() >= timeout {
+            let seconds = timeout.as_secs();
             return Err(Error::unavailable(format!("{object} is {status} and not {wanted} after {seconds} seconds."))
                 .remedy("Look at cinder-volume and its backend."));
         }
