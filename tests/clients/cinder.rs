@@ -238,6 +238,6 @@ async fn whoever_has_reserved_a_volume_is_a_user_of_it() {
         .mount(&server)
         .await;
     let driver = driver(&server);
-    assert_eq!(driver.users(&layer("v1")).await.unwrap(), ["i1"]);
+    assert_eq!(driver.users(&layer("v1")).await.unwrap(), ["server i1 (reserved)"]);
     assert_eq!(driver.users(&layer("v1")).await.unwrap(), ["somebody (the volume is reserved)"]);
 }

@@ -169,12 +169,17 @@ impl SnapshotDriver for CinderDriver {
     async fn users(&self, layer: &Layer) -> Result<Vec<String>> {
         let id = volume_id(layer)?;
         let Some(volume) = self.admin.volume(id).await? else { return Ok(Vec::new()) };
+        // Reserved is not open yet: an id alone says that this server has it.
         let mut users: Vec<String> = self
             .admin
             .volume_users(id)
             .await?
             .into_iter()
-            .map(|user| user.instance.unwrap_or_else(|| format!("an attachment that is {}", user.status)))
+            .map(|user| match (user.instance, user.status.as_str()) {
+                (Some(server), "attached") => server,
+                (Some(server), status) => format!("server {server} ({status})"),
+                (None, status) => format!("somebody ({status})"),
+            })
             .collect();
         users.extend(volume.attachments.into_iter().filter_map(|user| user.server_id));
         users.sort();
