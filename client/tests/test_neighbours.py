@@ -56,7 +56,8 @@ def test_every_command_loads_and_has_help(openstack):
 def test_complete_lists_them(openstack):
     ran = openstack("complete")
     assert ran.code == 0
-    assert "cmds_server_snapshot='branch create list operation restore set show tree'" in (
-        ran.out
+    assert (
+        "cmds_server_snapshot='branch create list operation restore set show tree'"
+        in ran.out
     )
     assert "cmds_server_snapshot_operation='cancel list show'" in ran.out

@@ -1,4 +1,5 @@
 # Folders, secrets and configuration files. Templates are in conf/; the result is in $MINICLOUD_DIR/conf.
+# shellcheck disable=SC2034  # the values are for other files
 
 configure() {
     mkdir -p "$DIR"/{ceph,rabbit,libvirt,keystone,placement,glance/staging,neutron,nova/instances} \
@@ -13,10 +14,16 @@ configure() {
     NOVA_SECRET=$(<"$DIR/secret-nova") CINDER_SECRET=$(<"$DIR/secret-cinder")
 
     local template
-    for template in "$HERE"/conf/*; do render <"$template" >"$CONF/${template##*/}"; done
-    mv "$CONF/ceph.conf" "$CEPH_CONF"
-    mv "$CONF/openrc" "$DIR/openrc"
-    mv "$CONF/placement.conf" "$CONF/placement/placement.conf"
+    for template in "$HERE"/conf/*; do
+        name=${template##*/}
+        render <"$template" >"$CONF/$name.new"
+        case $name in
+        ceph.conf) mv "$CONF/$name.new" "$CEPH_CONF" ;;
+        openrc) mv "$CONF/$name.new" "$DIR/openrc" ;;
+        placement.conf) mv "$CONF/$name.new" "$CONF/placement/$name" ;;  # Placement wants a folder
+        *) mv "$CONF/$name.new" "$CONF/$name" ;;
+        esac
+    done
     echo '[].' >"$DIR/rabbit/plugins"
     system_files
 }
@@ -34,7 +41,7 @@ system_files() {
     [ -e /etc/libvirt/qemu.conf.packaged ] || cp /etc/libvirt/qemu.conf /etc/libvirt/qemu.conf.packaged
     cp "$CONF/qemu.conf" /etc/libvirt/qemu.conf
     # QEMU's own librbd reads the default path; somebody else's real file is left alone.
-    [ -e /etc/ceph/ceph.conf ] && [ ! -L /etc/ceph/ceph.conf ] || ln -sfn "$CEPH_CONF" /etc/ceph/ceph.conf
+    if [ -L /etc/ceph/ceph.conf ] || [ ! -e /etc/ceph/ceph.conf ]; then ln -sfn "$CEPH_CONF" /etc/ceph/ceph.conf; fi
     ! with_horizon || cp "$CONF/horizon_settings.py" "$HORIZON_SETTINGS"
 }
 HORIZON_SETTINGS=/etc/openstack-dashboard/local_settings.d/_9999_minicloud.py

@@ -19,7 +19,7 @@ import disktick
 MESSAGES = {
     'instance.create.end', 'instance.volume_attach.end', 'instance.snapshot.end', 'instance.power_off.end',
     'instance.delete.end', 'compute.instance.create.end', 'compute.instance.delete.end', 'instance.update',
-    'volume.create.end', 'snapshot.create.end', 'image.activate',
+    'volume.create.end', 'snapshot.create.end', 'image.create',
 }
 demo = openstack.connect(username='demo', project_name='demo')
 NAME = f'prove-{os.getpid()}'
@@ -129,7 +129,7 @@ def main():
             parked.remove_snap('t1')
         rbd.RBD().remove(vms, f'{NAME}-parked')
         until(f'messages {MESSAGES - tap.heard}', lambda: MESSAGES <= tap.heard, 10)
-        say(f'deleted; {len(tap.heard)} kinds of message heard')
+        say(f'deleted; {len(tap.heard)} kinds of message heard, of Glance: {sorted(e for e in tap.heard if e.startswith("image"))}')
     say('ok')
 
 

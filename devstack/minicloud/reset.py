@@ -45,24 +45,26 @@ class Pools:
         self.ios = {pool: cluster.open_ioctx(pool) for pool in SYSTEM_POOLS}
 
     def empty(self):
-        started = time.monotonic()
+        deadline = time.monotonic() + 60
+        self.fence()
         while left := self.sweep():
-            waited = time.monotonic() - started
-            if waited > 60:
+            if time.monotonic() > deadline:
                 sys.exit(f'RBD images that cannot be removed: {", ".join(left)}')
-            if waited > 2:  # a killed client is a watcher for 30 s more, unless it is fenced
-                self.fence(left)
             time.sleep(0.2)
+            self.fence()
+
+    def images(self):
+        for pool, io in self.ios.items():
+            for name in rbd.RBD().list(io):
+                if pool != 'images' or name not in self.keep:
+                    yield pool, io, name
 
     def sweep(self):
         """One pass; the names of what could not be removed yet."""
-        left = []
+        left = [f'{pool}/{name}' for pool, io, name in self.images() if not self.remove(io, name)]
         for pool, io in self.ios.items():
             for name in rbd.RBD().group_list(io):
                 rbd.RBD().group_remove(io, name)
-            for name in rbd.RBD().list(io):
-                if not (pool == 'images' and name in self.keep) and not self.remove(io, name):
-                    left.append(f'{pool}/{name}')
             for entry in rbd.RBD().trash_list(io):
                 if not self.remove(io, entry['name'], entry['id']):
                     left.append(f'{pool}/{entry["name"]} in the trash')
@@ -93,11 +95,11 @@ class Pools:
             return False
         return True
 
-    def fence(self, left):
-        for spec in left:
-            pool, _, name = spec.partition('/')
+    def fence(self):
+        """The guests are gone, so who still watches an image is a killed client: without a fence it counts for 30 s more."""
+        for _, io, name in self.images():
             try:
-                with rbd.Image(self.ios[pool], name, read_only=True) as image:
+                with rbd.Image(io, name, read_only=True) as image:
                     for watcher in image.watchers_list():
                         self.cluster.mon_command(json.dumps({'prefix': 'osd blocklist', 'blocklistop': 'add',
                                                              'addr': watcher['addr'], 'expire': 60.0}), b'')

@@ -18,12 +18,12 @@ def make_client(instance):
     try:
         return conn.server_snapshot
     except sdk_exceptions.NotSupported as error:
-        # What openstacksdk says of a service that is not in the catalog.
+        # openstacksdk has looked for the root's version document in vain.
         raise exceptions.CommandError(
-            "no server-snapshot service was found in region "
-            f"{conn.config.get_region_name() or '(none)'}: either the catalog has "
-            "no endpoint of type server-snapshot, or nothing answers there with a "
-            "version document"
+            "the server-snapshot service of region "
+            f"{conn.config.get_region_name() or '(none)'} is in the catalog but does "
+            "not answer there with the versions it has; try again, or ask the "
+            "cloud's operator"
         ) from error
 
 

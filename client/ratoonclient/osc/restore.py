@@ -41,8 +41,7 @@ def add_options(parser):
     parser.add_argument(
         "--yes",
         action="store_true",
-        help="Do not ask before a running server is stopped "
-        "(asked only at a terminal)",
+        help="Do not ask before a running server is stopped (asked only at a terminal)",
     )
     parser.add_argument(
         "--wait",

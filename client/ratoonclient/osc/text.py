@@ -20,7 +20,7 @@ def size(size_bytes):
 
 
 def minute(timestamp):
-    """"2026-11-01T02:00:00Z" -> "2026-11-01 02:00"; the service speaks UTC."""
+    """ "2026-11-01T02:00:00Z" -> "2026-11-01 02:00"; the service speaks UTC."""
     return (timestamp or "").replace("T", " ")[:16]
 
 

@@ -86,9 +86,7 @@ class Proxy(proxy.Proxy):
 
     def branches(self, server):
         server_id = self._get_resource(_server.Server, server).id
-        return self._list(
-            _branch.Branch, base_path=f"/servers/{server_id}/branches"
-        )
+        return self._list(_branch.Branch, base_path=f"/servers/{server_id}/branches")
 
     def get_branch(self, branch):
         return self._get(_branch.Branch, branch)

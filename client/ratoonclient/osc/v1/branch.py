@@ -47,9 +47,7 @@ class SetBranch(command.Command):
     def get_parser(self, prog_name):
         parser = super().get_parser(prog_name)
         _add_branch(parser)
-        parser.add_argument(
-            "--name", metavar="<name>", required=True, help="New name"
-        )
+        parser.add_argument("--name", metavar="<name>", required=True, help="New name")
         return parser
 
     def take_action(self, parsed_args):

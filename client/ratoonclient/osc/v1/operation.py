@@ -47,9 +47,7 @@ class ListOperation(command.Lister):
         parser.add_argument(
             "--server", metavar="<server>", help="Only of this server (name or ID)"
         )
-        parser.add_argument(
-            "--status", choices=STATUSES, help="Only with this status"
-        )
+        parser.add_argument("--status", choices=STATUSES, help="Only with this status")
         parser.add_argument(
             "--all-projects",
             action="store_true",

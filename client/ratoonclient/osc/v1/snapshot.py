@@ -136,9 +136,7 @@ class ListSnapshot(command.Lister):
         parser.add_argument(
             "--branch", metavar="<branch>", help="Only on this branch (name or ID)"
         )
-        parser.add_argument(
-            "--status", choices=STATUSES, help="Only with this status"
-        )
+        parser.add_argument("--status", choices=STATUSES, help="Only with this status")
         parser.add_argument(
             "--all-projects",
             action="store_true",
@@ -198,9 +196,7 @@ class SetSnapshot(command.Command):
         parser = super().get_parser(prog_name)
         _add_snapshot(parser)
         parser.add_argument("--name", metavar="<name>", help="New name")
-        parser.add_argument(
-            "--description", metavar="<text>", help="New description"
-        )
+        parser.add_argument("--description", metavar="<text>", help="New description")
         return parser
 
     def take_action(self, parsed_args):
@@ -246,9 +242,7 @@ class RestoreSnapshot(command.ShowOne):
 
 
 def _add_snapshot(parser):
-    parser.add_argument(
-        "snapshot", metavar="<snapshot>", help="Snapshot (name or ID)"
-    )
+    parser.add_argument("snapshot", metavar="<snapshot>", help="Snapshot (name or ID)")
     parser.add_argument(
         "--server",
         metavar="<server>",

@@ -46,7 +46,9 @@ class ShowTree(command.ShowOne):
 
 def _can_print(stream, signs):
     try:
-        "".join(vars(signs).values()).encode(getattr(stream, "encoding", None) or "utf-8")
+        "".join(vars(signs).values()).encode(
+            getattr(stream, "encoding", None) or "utf-8"
+        )
     except UnicodeEncodeError:
         return False
     return True
