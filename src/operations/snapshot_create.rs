@@ -24,7 +24,8 @@ use crate::store::trees::TreeChange;
 /// The kind's name in rows.
 pub const KIND: &str = "snapshot_create";
 
-const STEPS: [Step; 6] = [
+/// The steps, in order.
+pub const STEPS: [Step; 6] = [
     Step { name: "inspect", reversal: Reversal::Nothing("only looks") },
     Step { name: "pause", reversal: Reversal::Undo },
     Step { name: "capture", reversal: Reversal::Undo },

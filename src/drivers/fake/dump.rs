@@ -61,7 +61,10 @@ impl FakeCloud {
                 );
             }
         }
-        for (id, image) in &state.images {
+        // By our own ids, which are given out in the order of the plan: the order in which backends came to it may differ.
+        let mut images: Vec<_> = state.images.iter().collect();
+        images.sort_by(|a, b| a.1.name.cmp(&b.1.name));
+        for (id, image) in images {
             let bytes = match detail {
                 Detail::WithoutLiveBytes if !image.name.starts_with("ratoon.") => "-".to_owned(),
                 _ => fingerprint(&image.bytes),
@@ -73,7 +76,9 @@ impl FakeCloud {
             );
             pictures(&mut text, image.pictures.iter());
         }
-        for (id, volume) in &state.volumes {
+        let mut volumes: Vec<_> = state.volumes.iter().collect();
+        volumes.sort_by_key(|(id, volume)| (volume.facts.metadata.get("ratoon.layer"), *id));
+        for (id, volume) in volumes {
             let bytes = match detail {
                 Detail::WithoutLiveBytes if volume.attached_to.is_some() => "-".to_owned(),
                 _ => fingerprint(&volume.bytes),

@@ -50,7 +50,7 @@ pub struct Fault {
 }
 
 /// The plan, and the calls so far.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Faults {
     planned: Vec<Fault>,
     calls: u64,

@@ -45,6 +45,13 @@ impl FakeCloud {
         Self::default()
     }
 
+    /// Another cloud that is as this one is now; from here on they go their own ways.
+    #[must_use]
+    pub fn fork(&self) -> Self {
+        let state = self.state().clone();
+        Self { inner: Arc::new(Inner { state: Mutex::new(state), died: Notify::new() }) }
+    }
+
     /// The driver of disks that take their place by name.
     #[must_use]
     pub fn named(&self) -> Arc<dyn SnapshotDriver> {

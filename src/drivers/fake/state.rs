@@ -103,7 +103,7 @@ impl Default for Limits {
 }
 
 /// All there is.
-#[derive(Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct State {
     pub servers: BTreeMap<ServerId, Server>,
     /// By the backend's id.

@@ -34,7 +34,8 @@ pub const KIND: &str = "snapshot_restore";
 /// What Nova's lock says; the sweep knows our locks by it.
 pub const LOCK_PREFIX: &str = "ratoon operation ";
 
-const STEPS: [Step; 13] = [
+/// The steps, in order.
+pub const STEPS: [Step; 13] = [
     Step { name: "lock", reversal: Reversal::Undo },
     Step { name: "prepare", reversal: Reversal::Undo },
     Step { name: "stop", reversal: Reversal::Undo },
