@@ -16,17 +16,24 @@ enum End {
     FinishedOrUndone,
 }
 
+/// Calls that change nothing: whether they fail before or after their effect is the same.
+fn only_looks(call: &str) -> bool {
+    ["server", "actions", "compare_image"].contains(&call) || call.starts_with("list_") || call.starts_with("show_")
+}
+
 async fn harm_every_call(when: When, harm: Harm, end: End) {
     for case in CASES {
         let all = Undisturbed::of(case).await;
-        for number in 1.. {
+        assert!(all.calls.len() > 3, "{case:?} makes calls");
+        for (number, call) in (1..).zip(&all.calls) {
+            if when == When::After && only_looks(call) {
+                continue;
+            }
             let (lab, id) = all.again().await;
             lab.cloud.plan_fault(Which::Nth(number), when, harm);
             let ended = lab.finish(id).await;
-            let calls = lab.cloud.calls();
-            let met = lab.cloud.clear_faults() == 0;
-            let call = calls.get(usize::try_from(number).unwrap() - 1);
-            let what = format!("{case:?}: call {number} ({call:?}) meets {harm:?} {when:?}; {:?}", ended.error);
+            assert_eq!(lab.cloud.clear_faults(), 0, "{case:?}: call {number} ({call}) was made");
+            let what = format!("{case:?}: call {number} ({call}) meets {harm:?} {when:?}; {:?}", ended.error);
             match ended.status {
                 OperationStatus::Succeeded if ended.warnings.is_empty() => {
                     all.must_be_as_if_undisturbed(&lab, &what).await;
@@ -37,10 +44,6 @@ async fn harm_every_call(when: When, harm: Harm, end: End) {
             if end == End::SameAsUndisturbed {
                 assert_eq!(ended.status, OperationStatus::Succeeded, "{what}");
                 assert!(ended.warnings.is_empty(), "{what}: {:?}", ended.warnings);
-            }
-            if !met {
-                assert!(number > 3, "{what}: there were calls to harm");
-                break;
             }
         }
     }
@@ -72,6 +75,6 @@ async fn an_engine_may_die_before_any_call() {
 }
 
 #[tokio::test]
-async fn an_engine_may_die_after_any_call() {
+async fn an_engine_may_die_after_any_act() {
     harm_every_call(When::After, Harm::Death, End::SameAsUndisturbed).await;
 }

@@ -112,9 +112,14 @@ fn settings() -> OperationSettings {
 }
 
 impl Lab {
+    async fn fresh(cloud: FakeCloud, server: ServerId) -> Self {
+        let lab = Self::around(tempfile::tempdir().unwrap(), cloud, server).await;
+        lab.world.store.migrate().await.unwrap();
+        lab
+    }
+
     async fn around(folder: TempDir, cloud: FakeCloud, server: ServerId) -> Self {
         let store = open(folder.path()).await;
-        store.migrate().await.unwrap();
         let probe = Arc::new(LabProbe::default());
         let drivers = Drivers::new(vec![cloud.named(), cloud.attached()]);
         let compute: Arc<dyn ratoon::clients::compute::Compute> = Arc::new(cloud.clone());
@@ -141,7 +146,7 @@ impl Lab {
             cloud.owner_attach(server, &volume, &attachment).unwrap();
         }
         cloud.guest_write(server);
-        Self::around(tempfile::tempdir().unwrap(), cloud, server).await
+        Self::fresh(cloud, server).await
     }
 
     /// A running server with a system disk only.
@@ -149,7 +154,7 @@ impl Lab {
         let cloud = FakeCloud::new();
         let server = cloud.add_server("web");
         cloud.guest_write(server);
-        Self::around(tempfile::tempdir().unwrap(), cloud, server).await
+        Self::fresh(cloud, server).await
     }
 
     /// Another laboratory that is as this one is now.

@@ -20,6 +20,8 @@ pub struct Undisturbed {
     pub after: String,
     /// Its events, in order.
     pub events: Vec<(&'static str, EventKind)>,
+    /// The outside calls of its engine, in order.
+    pub calls: Vec<&'static str>,
 }
 
 impl Undisturbed {
@@ -28,14 +30,16 @@ impl Undisturbed {
         let before = lab.text(Detail::WithoutLiveBytes).await;
         let run = lab.fork().await;
         let id = case.ask(&run).await;
+        run.cloud.clear_faults();
         run.must_succeed(id).await;
+        let calls = run.cloud.calls();
         run.must_be_clean(&format!("{case:?}")).await;
         let operation = run.world.store.operation(id).await.unwrap().unwrap();
         assert!(operation.warnings.is_empty(), "{case:?}: {:?}", operation.warnings);
         assert_eq!(run.status(), lab.status(), "{case:?} leaves the server as it was");
         let after = run.text(Detail::All).await;
         let events = run.probe.seen();
-        Self { case, lab, before, after, events }
+        Self { case, lab, before, after, events, calls }
     }
 
     /// The steps that began, in order.
