@@ -7,4 +7,7 @@ mod cases;
 mod faults;
 mod lab;
 mod loops;
+mod pause;
+mod quota;
+mod races;
 mod state;
