@@ -146,6 +146,9 @@ fn excluded_places(world: &CaptureWorld<'_>, request: &CaptureRequest, left_out:
         if world.live[place].disk.kind == crate::domain::disk::DiskKind::System {
             return Err(Error::bad_field("exclude_disks", "The system disk cannot be excluded."));
         }
+        if excluded.contains(&place) {
+            continue;
+        }
         left_out.push(LeftOut { key: world.live[place].disk.key.clone(), reason: "excluded by the caller".to_owned() });
         excluded.push(place);
     }
@@ -234,4 +237,4 @@ fn decide_pause(world: &CaptureWorld<'_>, wanted: Consistency, to_take: usize, d
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -262,6 +262,10 @@ fn moves(world: &RestoreWorld<'_>, request: &RestoreRequest) -> Result<(Vec<Disk
             // After a rebuild the system disk is of another lineage, but it still is what gives way.
             (layer.kind != DiskKind::Volume).then(|| world.live.iter().position(|live| live.disk.key == layer.key)).flatten()
         });
+        if live.is_none() && (world.placement)(&layer.backend) == Placement::Named {
+            return Err(Error::conflict(format!("The server has no disk {} now that could be replaced.", layer.key))
+                .remedy("Was the server resized to another flavor? Restore other disks only."));
+        }
         let (comeback, reason) = comeback(world, part, live);
         moves.push(DiskMove { disk_snapshot: part.id, live, comeback, reason });
     }
