@@ -64,13 +64,8 @@ pub async fn envelope(
     let line = format!("{} {}", request.method(), request.path());
     let work = async move {
         let mut response = match version::negotiate(request.headers()) {
-            Ok(_) => {
-                let plain = request.request().clone();
-                match next.call(request).await {
-                    Ok(response) => response.map_into_boxed_body(),
-                    Err(error) => ServiceResponse::new(plain, error.error_response()),
-                }
-            }
+            // Handlers' and extractors' errors are responses already; the request must not be cloned before.
+            Ok(_) => next.call(request).await?.map_into_boxed_body(),
             Err((status, message)) => {
                 let code = if status == StatusCode::NOT_ACCEPTABLE { "version_not_supported" } else { "bad_version" };
                 let response = fault::body(status, code, &message, None);

@@ -126,12 +126,14 @@ impl Store {
     /// # Errors
     /// When the database does not answer.
     pub async fn schema_version(&self) -> Result<Vec<String>> {
-        Ok(Migrator::get_applied_migrations(&self.write)
-            .await
-            .map_err(newer_or_broken)?
-            .iter()
-            .map(|change| change.name().to_owned())
-            .collect())
+        let applied = Migrator::get_applied_migrations(&self.write).await.map_err(newer_or_broken)?;
+        Ok(applied.iter().map(|change| change.name().to_owned()).collect())
+    }
+
+    /// Name of the newest change that this binary knows.
+    #[must_use]
+    pub fn schema_needed() -> String {
+        Migrator::migrations().last().map(|change| change.name().to_owned()).unwrap_or_default()
     }
 
     /// Whether the database answers.
