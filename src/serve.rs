@@ -112,7 +112,11 @@ fn api_settings(settings: &Settings) -> ApiSettings {
         limit_max: u64::from(settings.api.max_limit),
         body_bytes_max: settings.api.max_request_body_size,
         request_timeout: settings.api.request_timeout,
-        authenticate_uri: keystone.www_authenticate_uri.clone().or_else(|| keystone.auth_url.clone()).unwrap_or_default(),
+        authenticate_uri: keystone
+            .www_authenticate_uri
+            .clone()
+            .or_else(|| keystone.auth_url.clone())
+            .unwrap_or_default(),
     }
 }
 
@@ -206,7 +210,8 @@ pub async fn serve(settings: Settings, role: Role) -> Result<()> {
     if let Some(handle) = handle {
         handle.stop(true).await;
     }
-    let mut result = ended.map_or(Ok(()), |ended| flatten(ended).and(Err(Error::internal("A part of the service has ended by itself."))));
+    let mut result = ended
+        .map_or(Ok(()), |ended| flatten(ended).and(Err(Error::internal("A part of the service has ended by itself."))));
     while let Some(ended) = tasks.join_next().await {
         result = result.and(flatten(ended));
     }

@@ -47,12 +47,12 @@ async fn heal_heads(world: &World) -> Result<()> {
             }
             if driver.heal_head(&missing).await? {
                 tracing::warn!(server_id = %missing.server_id, disk = %missing.key, "a head that was missing has its name again");
-            } else {
+            } else if world.compute.server(missing.server_id).await.is_ok() {
                 tracing::error!(
                     server_id = %missing.server_id,
                     disk = %missing.key,
                     backend_id = %missing.backend_id,
-                    "the head of this server is missing; was the server deleted or rebuilt?"
+                    "the head of this server is missing, and so is its object: the server cannot start"
                 );
             }
         }

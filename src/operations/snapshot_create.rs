@@ -140,11 +140,8 @@ impl SnapshotCreate {
             });
         }
         let all = join_all(jobs);
-        let results = if self.params.pause && self.state.was_active {
-            self.within_the_pause(cx, all).await?
-        } else {
-            all.await
-        };
+        let results =
+            if self.params.pause && self.state.was_active { self.within_the_pause(cx, all).await? } else { all.await };
         let mut moments = Vec::new();
         for (id, key, moment, result) in results {
             let captured = result.map_err(|error| error.context(format!("Disk {key} could not be captured")))?;
@@ -159,7 +156,10 @@ impl SnapshotCreate {
         if self.state.pause_exceeded && self.params.crash_required {
             return Err(Error::new(
                 Kind::Conflict,
-                format!("The disks were not all captured within the longest pause of {} ms.", self.params.pause_limit_ms),
+                format!(
+                    "The disks were not all captured within the longest pause of {} ms.",
+                    self.params.pause_limit_ms
+                ),
             )
             .remedy("Ask for a longer pause (pause_limit_ms), or for consistency \"auto\" or \"none\"."));
         }
@@ -249,7 +249,8 @@ impl SnapshotCreate {
             let limit = self.params.pause_limit_ms;
             (Some(Consistency::None), Some(format!("the disks took longer than the longest pause of {limit} ms")))
         } else {
-            let reason = (self.params.level_without_pause == Consistency::None).then(|| self.params.pause_reason.clone());
+            let reason =
+                (self.params.level_without_pause == Consistency::None).then(|| self.params.pause_reason.clone());
             (Some(self.params.level_without_pause), reason)
         };
         for warning in &self.state.partial {
@@ -298,7 +299,11 @@ fn millis(duration: Duration) -> i64 {
 }
 
 /// Layers that were met first by an operation that came to nothing: forgotten, unless something lies on them by now.
-pub(super) fn forgettable(tree: &crate::store::trees::ServerTree, new: &[LayerId], without: SnapshotId) -> Vec<LayerId> {
+pub(super) fn forgettable(
+    tree: &crate::store::trees::ServerTree,
+    new: &[LayerId],
+    without: SnapshotId,
+) -> Vec<LayerId> {
     new.iter()
         .copied()
         .filter(|id| !tree.disk_snapshots.iter().any(|part| part.layer_id == *id && part.snapshot_id != without))

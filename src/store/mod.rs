@@ -142,11 +142,7 @@ impl Store {
     /// [`Kind::Unavailable`].
     pub async fn ping(&self) -> Result<()> {
         let backend = self.read.get_database_backend();
-        self.read
-            .execute_raw(Statement::from_string(backend, "SELECT 1"))
-            .await
-            .map(|_| ())
-            .map_err(database_error)
+        self.read.execute_raw(Statement::from_string(backend, "SELECT 1")).await.map(|_| ()).map_err(database_error)
     }
 
     /// Begins a write transaction; it is rolled back unless committed.
