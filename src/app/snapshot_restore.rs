@@ -231,8 +231,11 @@ impl Rows<'_> {
                 (id, Some(id))
             }
         };
-        let name: String =
-            format!("before restoring {}", self.target.name).chars().take(super::NAME_LENGTH_MAX).collect();
+        let towards = match self.look.tree.forest.branch(self.target.branch_id) {
+            Some(branch) if self.target.safety => format!("branch {}", branch.name),
+            _ => self.target.name.clone(),
+        };
+        let name: String = format!("before restoring {towards}").chars().take(super::NAME_LENGTH_MAX).collect();
         let mut snapshot = new_snapshot(self.caller, self.look, branch_id, name);
         snapshot.description = "Taken by the restore: what the disks held until then.".to_owned();
         snapshot.safety = true;
