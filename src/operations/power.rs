@@ -54,8 +54,10 @@ pub async fn stop(cx: &StepContext<'_>) -> Result<()> {
 pub async fn start(cx: &StepContext<'_>) -> Result<()> {
     let limit = cx.world.settings.start_timeout;
     let server = idle(cx, limit).await?;
-    if server.status != ServerStatus::Active {
-        cx.world.compute.start(cx.operation.server_id).await?;
+    match server.status {
+        ServerStatus::Active => {}
+        ServerStatus::Paused => cx.world.compute.unpause(cx.operation.server_id).await?,
+        _ => cx.world.compute.start(cx.operation.server_id).await?,
     }
     reached(cx, &ServerStatus::Active, limit).await.map(|_| ())
 }

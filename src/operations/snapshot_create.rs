@@ -14,17 +14,18 @@ use serde::{Deserialize, Serialize};
 use crate::clock;
 use crate::domain::disk::{DiskSnapshot, LayerRole};
 use crate::domain::operation::Operation;
-use crate::domain::server::ServerStatus;
+use crate::domain::server::{ServerAction, ServerStatus, may_have_run_since};
 use crate::domain::snapshot::{Consistency, SnapshotStatus};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result};
 use crate::ids::{DiskSnapshotId, LayerId, SnapshotId};
 use crate::operations::{Reversal, Step, StepContext, Work, power, typed, untyped};
-use crate::store::trees::TreeChange;
+use crate::store::trees::{ServerTree, TreeChange};
 
 /// The kind's name in rows.
 pub const KIND: &str = "snapshot_create";
 
-const STEPS: [Step; 6] = [
+/// The steps, in order.
+pub const STEPS: [Step; 6] = [
     Step { name: "inspect", reversal: Reversal::Nothing("only looks") },
     Step { name: "pause", reversal: Reversal::Undo },
     Step { name: "capture", reversal: Reversal::Undo },
@@ -60,10 +61,18 @@ pub struct Params {
 struct State {
     was_active: bool,
     at_rest_mark: Option<String>,
+    /// Nova's newest request when the server was found stopped or paused by others.
+    #[serde(default)]
+    still_mark: Option<String>,
+    /// It did not stay so.
+    #[serde(default)]
+    moved: bool,
     captured: BTreeMap<DiskSnapshotId, CapturedDisk>,
     pause_ms: Option<i64>,
     skew_ms: Option<i64>,
-    pause_exceeded: bool,
+    /// Why our pause ended before all disks were captured.
+    #[serde(default)]
+    pause_lost: Option<String>,
     partial: Vec<String>,
 }
 
@@ -105,22 +114,42 @@ impl SnapshotCreate {
         if let Some(task) = &server.task_state {
             return Err(Error::conflict(format!("Nova is at work on the server ({task}).")).retryable());
         }
-        match server.status {
-            ServerStatus::Active | ServerStatus::Paused => self.state.at_rest_mark = None,
-            ServerStatus::Shutoff => {
-                self.state.at_rest_mark = actions.first().map(|action| action.request_id.clone());
-            }
+        let newest = actions.first().map(|action| action.request_id.clone());
+        (self.state.at_rest_mark, self.state.still_mark) = match server.status {
+            ServerStatus::Active => (None, None),
+            ServerStatus::Paused => (None, newest),
+            ServerStatus::Shutoff => (newest.clone(), newest),
             ServerStatus::Other(word) => return Err(Error::conflict(format!("The server has become {word}."))),
-        }
+        };
         self.state.was_active = server.status == ServerStatus::Active;
+        self.shared_parts_must_still_hold(cx, &actions).await
+    }
+
+    /// Parts are shared because the server had not run; it may have been started since that was planned.
+    async fn shared_parts_must_still_hold(&self, cx: &StepContext<'_>, actions: &[ServerAction]) -> Result<()> {
+        let tree = cx.tree().await?;
+        let shares = tree.disks_of(self.params.snapshot_id).iter().any(|part| part.origin != part.id);
+        let ran = tree.record.equals_mark.as_ref().is_none_or(|mark| may_have_run_since(actions, mark));
+        if shares && (ran || self.state.at_rest_mark.is_none()) {
+            return Err(Error::conflict("The server was started after its capture was asked for.")
+                .remedy("Ask again: its disks will be captured as they are then."));
+        }
         Ok(())
     }
 
+    fn pauses(&self) -> bool {
+        self.params.pause && self.state.was_active
+    }
+
     async fn pause(&mut self, cx: &StepContext<'_>) -> Result<()> {
-        if !self.params.pause || !self.state.was_active {
+        if !self.pauses() {
             return Ok(());
         }
-        self.paused_at = Some(clock::Instant::now());
+        if self.paused_at.is_none() {
+            // Paused already: by the engine that we have adopted this from, nobody knows when.
+            let server = cx.world.compute.server(cx.operation.server_id).await?;
+            self.paused_at = (server.status != ServerStatus::Paused).then(clock::Instant::now);
+        }
         power::pause(cx).await
     }
 
@@ -140,8 +169,11 @@ impl SnapshotCreate {
             });
         }
         let all = join_all(jobs);
-        let results =
-            if self.params.pause && self.state.was_active { self.within_the_pause(cx, all).await? } else { all.await };
+        let results = if self.pauses() { self.within_the_pause(cx, all).await? } else { all.await };
+        if self.pauses() && self.state.pause_lost.is_none() && results.iter().any(|(.., result)| result.is_err()) {
+            // Before the next try there may be a long wait.
+            self.end_pause(cx, "a disk failed while the server was paused".to_owned()).await?;
+        }
         let mut moments = Vec::new();
         for (id, key, moment, result) in results {
             let captured = result.map_err(|error| error.context(format!("Disk {key} could not be captured")))?;
@@ -153,15 +185,9 @@ impl SnapshotCreate {
         if let (Some(first), Some(last)) = (moments.iter().min(), moments.iter().max()) {
             self.state.skew_ms = Some(millis(*last - *first));
         }
-        if self.state.pause_exceeded && self.params.crash_required {
-            return Err(Error::new(
-                Kind::Conflict,
-                format!(
-                    "The disks were not all captured within the longest pause of {} ms.",
-                    self.params.pause_limit_ms
-                ),
-            )
-            .remedy("Ask for a longer pause (pause_limit_ms), or for consistency \"auto\" or \"none\"."));
+        if let Some(why) = self.state.pause_lost.as_ref().filter(|_| self.params.crash_required) {
+            return Err(Error::conflict(format!("The disks were not all captured at one moment: {why}."))
+                .remedy("Ask for a longer pause (pause_limit_ms), or for consistency \"auto\" or \"none\"."));
         }
         Ok(())
     }
@@ -169,6 +195,10 @@ impl SnapshotCreate {
     /// Waits for the disks as long as the server may stand still; then resumes it, and goes on waiting.
     async fn within_the_pause<T>(&mut self, cx: &StepContext<'_>, all: impl Future<Output = T>) -> Result<T> {
         tokio::pin!(all);
+        if let Some(why) = self.state.pause_lost.clone() {
+            self.end_pause(cx, why).await?; // the try before may not have come so far
+            return Ok(all.await);
+        }
         let limit = Duration::from_millis(self.params.pause_limit_ms);
         // An engine that adopted the operation cannot know how long the server has stood still: too long.
         let left = self.paused_at.map(|at| limit.saturating_sub(at.elapsed()));
@@ -180,10 +210,16 @@ impl SnapshotCreate {
                 () = clock::sleep(left) => {}
             }
         }
-        self.state.pause_exceeded = true;
+        let why = format!("the disks took longer than the longest pause of {} ms", self.params.pause_limit_ms);
+        self.end_pause(cx, why).await?;
+        Ok(all.await)
+    }
+
+    async fn end_pause(&mut self, cx: &StepContext<'_>, why: String) -> Result<()> {
+        self.state.pause_lost = Some(why);
         power::resume_at_once(cx.world.compute.as_ref(), cx).await?;
         self.note_pause();
-        Ok(all.await)
+        Ok(())
     }
 
     fn note_pause(&mut self) {
@@ -191,10 +227,10 @@ impl SnapshotCreate {
     }
 
     async fn resume(&mut self, cx: &StepContext<'_>) -> Result<()> {
-        if !self.params.pause || !self.state.was_active {
+        if !self.pauses() {
             return Ok(());
         }
-        if !self.state.pause_exceeded {
+        if self.state.pause_lost.is_none() {
             power::resume_at_once(cx.world.compute.as_ref(), cx).await?;
             self.note_pause();
         }
@@ -226,7 +262,36 @@ impl SnapshotCreate {
                 self.state.partial.push(format!("disk {} went while the snapshot was taken", layer.key));
             }
         }
+        if let Some(mark) = &self.state.still_mark
+            && may_have_run_since(&cx.world.compute.actions(cx.operation.server_id).await?, mark)
+        {
+            self.state.moved = true;
+            self.state.at_rest_mark = None;
+        }
+        if let (Consistency::None, Some(why)) = self.reached(&tree)
+            && self.params.crash_required
+        {
+            return Err(
+                Error::conflict(format!("The disks were not all captured at one moment: {why}.")).remedy("Ask again.")
+            );
+        }
         Ok(())
+    }
+
+    /// The level, and why it is not more.
+    fn reached(&self, tree: &ServerTree) -> (Consistency, Option<String>) {
+        let alone = tree.disks_of(self.params.snapshot_id).len() < 2;
+        let still = self.state.still_mark.is_some() && !self.state.moved;
+        match (self.params.level_without_pause, &self.state.pause_lost) {
+            _ if still => (Consistency::Crash, None),
+            (Consistency::Crash, _) if alone => (Consistency::Crash, None),
+            (_, None) if self.pauses() => (Consistency::Crash, None),
+            (_, Some(why)) => (Consistency::None, Some(why.clone())),
+            (Consistency::Crash, None) => {
+                (Consistency::None, Some("the server was started after the capture was asked for".to_owned()))
+            }
+            (_, None) => (Consistency::None, Some(self.params.pause_reason.clone())),
+        }
     }
 
     async fn record(&mut self, cx: &StepContext<'_>) -> Result<()> {
@@ -242,17 +307,8 @@ impl SnapshotCreate {
         let record = &mut snapshot.consistency;
         record.pause_ms = self.state.pause_ms;
         record.skew_ms = self.state.skew_ms;
-        let paused = self.params.pause && self.state.was_active;
-        (record.reached, record.reason) = if paused && !self.state.pause_exceeded {
-            (Some(Consistency::Crash), None)
-        } else if paused {
-            let limit = self.params.pause_limit_ms;
-            (Some(Consistency::None), Some(format!("the disks took longer than the longest pause of {limit} ms")))
-        } else {
-            let reason =
-                (self.params.level_without_pause == Consistency::None).then(|| self.params.pause_reason.clone());
-            (Some(self.params.level_without_pause), reason)
-        };
+        let (level, why) = self.reached(&tree);
+        (record.reached, record.reason) = (Some(level), why);
         for warning in &self.state.partial {
             cx.world.store.warn(cx.fence, warning).await?;
         }
@@ -278,7 +334,7 @@ impl SnapshotCreate {
 
     /// A server that was running before and is paused now was paused by us: capture refuses one with a task under way.
     async fn undo_pause(&mut self, cx: &StepContext<'_>) -> Result<()> {
-        if self.params.pause && self.state.was_active { power::resume(cx).await } else { Ok(()) }
+        if self.pauses() { power::resume(cx).await } else { Ok(()) }
     }
 
     async fn undo_capture(&mut self, cx: &StepContext<'_>) -> Result<()> {
@@ -299,11 +355,7 @@ fn millis(duration: Duration) -> i64 {
 }
 
 /// Layers that were met first by an operation that came to nothing: forgotten, unless something lies on them by now.
-pub(super) fn forgettable(
-    tree: &crate::store::trees::ServerTree,
-    new: &[LayerId],
-    without: SnapshotId,
-) -> Vec<LayerId> {
+pub(super) fn forgettable(tree: &ServerTree, new: &[LayerId], without: SnapshotId) -> Vec<LayerId> {
     new.iter()
         .copied()
         .filter(|id| !tree.disk_snapshots.iter().any(|part| part.layer_id == *id && part.snapshot_id != without))

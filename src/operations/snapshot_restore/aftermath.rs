@@ -2,10 +2,10 @@
 
 use super::SnapshotRestore;
 use crate::clock;
-use crate::domain::snapshot::SnapshotStatus;
+use crate::domain::snapshot::{Snapshot, SnapshotStatus};
 use crate::error::{Error, Result};
 use crate::operations::StepContext;
-use crate::store::trees::TreeChange;
+use crate::store::trees::{ServerTree, TreeChange};
 
 impl SnapshotRestore {
     pub(super) async fn label(&mut self, cx: &StepContext<'_>) -> Result<()> {
@@ -43,6 +43,9 @@ impl SnapshotRestore {
             if !node.safety || tree.forest.branches.iter().any(|branch| branch.fork_snapshot_id == Some(id)) {
                 continue;
             }
+            if node.status.is_live() {
+                self.take_out(cx, &tree, node).await?;
+            }
             for part in tree.disks_of(id) {
                 let layer = tree.layer(part.layer_id)?;
                 cx.world.drivers.get(&layer.backend)?.remove_snapshot(&cx.call(), layer, part.id).await?;
@@ -50,15 +53,26 @@ impl SnapshotRestore {
             let mut gone = node.clone();
             gone.status = SnapshotStatus::Deleted;
             gone.updated_at = clock::now();
-            let mut snapshots = vec![gone];
-            for child in tree.snapshots.iter().filter(|child| child.parent_id == Some(id)) {
-                let mut child = child.clone();
-                child.parent_id = node.parent_id;
-                snapshots.push(child);
-            }
-            let change = TreeChange { snapshots, disk_snapshots_gone_of: vec![id], ..TreeChange::default() };
+            let change =
+                TreeChange { snapshots: vec![gone], disk_snapshots_gone_of: vec![id], ..TreeChange::default() };
             cx.world.store.change_tree(cx.fence, cx.operation.server_id, &change).await?;
         }
         Ok(())
+    }
+
+    /// Nobody may restore a node of which a part is gone already: first it leaves the tree, then the backends.
+    async fn take_out(&self, cx: &StepContext<'_>, tree: &ServerTree, node: &Snapshot) -> Result<()> {
+        let mut leaving = node.clone();
+        leaving.status = SnapshotStatus::Error;
+        leaving.fault = Some("Its removal has not finished.".to_owned());
+        leaving.updated_at = clock::now();
+        let mut snapshots = vec![leaving];
+        for child in tree.snapshots.iter().filter(|child| child.parent_id == Some(node.id)) {
+            let mut child = child.clone();
+            child.parent_id = node.parent_id;
+            snapshots.push(child);
+        }
+        let change = TreeChange { snapshots, ..TreeChange::default() };
+        cx.world.store.change_tree(cx.fence, cx.operation.server_id, &change).await
     }
 }

@@ -34,7 +34,8 @@ pub const KIND: &str = "snapshot_restore";
 /// What Nova's lock says; the sweep knows our locks by it.
 pub const LOCK_PREFIX: &str = "ratoon operation ";
 
-const STEPS: [Step; 13] = [
+/// The steps, in order.
+pub const STEPS: [Step; 13] = [
     Step { name: "lock", reversal: Reversal::Undo },
     Step { name: "prepare", reversal: Reversal::Undo },
     Step { name: "stop", reversal: Reversal::Undo },
@@ -108,7 +109,7 @@ pub struct Params {
     pub order_after: Vec<Slot>,
     /// The safety snapshot: its row and its parts' rows are there, status `creating`.
     pub safety: Option<SnapshotId>,
-    /// Whether the server runs before, and so afterwards.
+    /// Whether the server ran when the restore was asked for.
     pub was_running: bool,
     /// Whether all of the node comes back.
     pub whole: bool,
@@ -134,6 +135,9 @@ struct State {
     prepared: BTreeMap<LayerId, String>,
     /// Parts of the safety snapshot: backend id and size.
     safety: BTreeMap<DiskSnapshotId, (String, u64)>,
+    /// Whether the server ran when it was locked.
+    #[serde(default)]
+    was_running: Option<bool>,
 }
 
 /// The operation.
