@@ -170,6 +170,7 @@ impl Error {
         while let Some(inner) = cause {
             let inner_text = inner.to_string();
             if !text.contains(&inner_text) {
+                text.truncate(text.trim_end_matches('.').len());
                 text.push_str(": ");
                 text.push_str(&inner_text);
             }

@@ -4,12 +4,11 @@ check.py                    wait until everything is, then print a line a thing;
 check.py --listening NAME   does the RPC worker NAME (nova-compute, cinder-volume, ...) serve its queue right now?
 """
 import os
-import socket
 import sys
 import time
 import urllib.parse
 
-HOST = socket.gethostname()
+HOST = 'minicloud'  # in nova.conf and cinder.conf
 # A service row says "up" for a minute after its process was killed. The broker knows at once who serves a queue.
 QUEUES = {
     'nova-conductor': f'conductor.{HOST}',

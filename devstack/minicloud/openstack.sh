@@ -32,5 +32,5 @@ resources_up() {
 
 as_admin() {                                 # as_admin SCRIPT ARGUMENTS...
     # shellcheck source=/dev/null
-    (. "$DIR/openrc" admin admin; exec /usr/bin/python3 "$HERE/$1" "${@:2}")
+    (. "$DIR/openrc" admin admin; exec /usr/bin/python3 -B "$HERE/$1" "${@:2}")
 }

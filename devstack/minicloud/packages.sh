@@ -6,9 +6,9 @@ PACKAGES=(
     cinder-api cinder-scheduler cinder-volume rabbitmq-server mariadb-server memcached
     ceph-mon ceph-mgr ceph-osd ceph-common librbd1 librados2 python3-rbd python3-rados
     qemu-system-x86 qemu-utils qemu-block-extra libvirt-daemon-system libvirt-clients
-    python3-pymysql python3-memcache python3-amqp uwsgi-core uwsgi-plugin-python3 sudo
+    python3-pymysql python3-memcache python3-amqp uwsgi-core uwsgi-plugin-python3 sudo util-linux
     # the guest; mkfs.vfat and mkfs.ext4 are what Nova formats ephemeral disks with
-    linux-image-cloud-amd64 busybox-static qemu-guest-agent syslinux syslinux-common mtools fdisk cpio kmod dosfstools e2fsprogs
+    linux-image-cloud-amd64 busybox-static qemu-guest-agent syslinux syslinux-common mtools fdisk cpio kmod hostname dosfstools e2fsprogs
     # clients and tests
     python3-openstackclient python3-openstacksdk python3-pytest sqlite3 curl jq
 )

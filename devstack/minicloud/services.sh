@@ -1,5 +1,5 @@
 # The daemons: how each is started, and how we know that it answers. In the order in which they are needed.
-# shellcheck disable=SC2034  # COMMAND is for launch
+# shellcheck disable=SC2034,SC2016  # COMMAND is for launch; $1 in single quotes is for an inner shell
 
 FOUNDATION=(epmd rabbitmq memcached mariadb)
 CEPH=(ceph-mon ceph-mgr ceph-osd)
@@ -27,7 +27,8 @@ command_of() {                               # command_of NAME: sets COMMAND
     ceph-mgr) COMMAND=(ceph-mgr -f -i a) ;;
     ceph-osd) COMMAND=(ceph-osd -f -i 0) ;;
     virtlogd) COMMAND=(virtlogd) ;;
-    libvirtd) COMMAND=(libvirtd -f "$CONF/libvirtd.conf") ;;
+    # Nova names its compute node after libvirt's idea of the hostname: a fixed one (the dot spares a DNS lookup).
+    libvirtd) COMMAND=(unshare --uts sh -c 'hostname minicloud.localdomain && exec libvirtd -f "$1"' sh "$CONF/libvirtd.conf") ;;
     keystone) wsgi 5000 --env "OS_KEYSTONE_CONFIG_FILES=$CONF/keystone.conf" --wsgi-file /usr/bin/keystone-wsgi-public ;;
     placement) wsgi 8778 --env "OS_PLACEMENT_CONFIG_DIR=$CONF/placement" --wsgi-file /usr/bin/placement-api ;;
     horizon) wsgi 8080 --static-map /static=/var/lib/openstack-dashboard/static --wsgi-file /usr/share/openstack-dashboard/wsgi.py ;;
@@ -63,7 +64,7 @@ ready() {                                    # ready NAME: does it answer now?
     cinder-api) http 8776/healthcheck ;;
     nova-api) http 8774/ ;;
     horizon) http 8080/auth/login/ ;;
-    *) /usr/bin/python3 "$HERE/check.py" --listening "$1" ;;
+    *) /usr/bin/python3 -B "$HERE/check.py" --listening "$1" ;;
     esac
 }
 

@@ -19,7 +19,7 @@ pub fn parse<T: DeserializeOwned>(body: &Bytes) -> Result<T> {
         let path = error.path().to_string();
         let inner = error.into_inner().to_string();
         let what = inner.split(" at line ").next().unwrap_or(&inner).to_owned();
-        if path == "." {
+        if !path.starts_with(|first: char| first.is_ascii_alphabetic()) {
             Error::new(Kind::BadRequest, format!("The body cannot be read: {what}."))
         } else {
             Error::bad_field(path.clone(), format!("{path}: {what}."))

@@ -55,8 +55,10 @@ pub async fn envelope(
     let id = format!("req-{}", Uuid::new_v4());
     let given = global_id(&request);
     let global = given.clone().unwrap_or_else(|| id.clone());
-    let authenticate_uri =
-        request.app_data::<web::Data<ApiState>>().map(|state| state.settings.authenticate_uri.clone()).unwrap_or_default();
+    let authenticate_uri = request
+        .app_data::<web::Data<ApiState>>()
+        .map(|state| state.settings.authenticate_uri.clone())
+        .unwrap_or_default();
     let ids = RequestIds { id: id.clone(), global: global.clone(), authenticate_uri };
     request.extensions_mut().insert(ids.clone());
     let span = telemetry::request_span(&id, given.as_deref());
@@ -64,13 +66,8 @@ pub async fn envelope(
     let line = format!("{} {}", request.method(), request.path());
     let work = async move {
         let mut response = match version::negotiate(request.headers()) {
-            Ok(_) => {
-                let plain = request.request().clone();
-                match next.call(request).await {
-                    Ok(response) => response.map_into_boxed_body(),
-                    Err(error) => ServiceResponse::new(plain, error.error_response()),
-                }
-            }
+            // Handlers' and extractors' errors are responses already; the request must not be cloned before.
+            Ok(_) => next.call(request).await?.map_into_boxed_body(),
             Err((status, message)) => {
                 let code = if status == StatusCode::NOT_ACCEPTABLE { "version_not_supported" } else { "bad_version" };
                 let response = fault::body(status, code, &message, None);
@@ -90,7 +87,9 @@ pub async fn envelope(
         if let Ok(value) = HeaderValue::from_str(&id) {
             headers.insert(fault::REQUEST_ID_HEADER, value);
         }
-        if let Ok(value) = HeaderValue::from_str(&format!("{} {}", version::SERVICE_TYPE, version::text(version::NEWEST))) {
+        if let Ok(value) =
+            HeaderValue::from_str(&format!("{} {}", version::SERVICE_TYPE, version::text(version::NEWEST)))
+        {
             headers.insert(version::HEADER, value);
         }
         headers.insert(VARY, HeaderValue::from_static("OpenStack-API-Version"));
@@ -104,16 +103,16 @@ pub async fn envelope(
 /// An error that the framework made: its code and message in our words.
 fn not_ours(response: &ServiceResponse<BoxBody>) -> Option<(&'static str, String)> {
     let status = response.status();
-    let json = response.headers().get(CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"application/json"));
+    let json =
+        response.headers().get(CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"application/json"));
     if !(status.is_client_error() || status.is_server_error()) || json || response.request().path() == "/healthcheck" {
         return None;
     }
     Some(match status {
         StatusCode::NOT_FOUND => ("not_found", format!("There is nothing at {}.", response.request().path())),
-        StatusCode::METHOD_NOT_ALLOWED => (
-            "method_not_allowed",
-            format!("{} is not allowed here.", response.request().method()),
-        ),
+        StatusCode::METHOD_NOT_ALLOWED => {
+            ("method_not_allowed", format!("{} is not allowed here.", response.request().method()))
+        }
         StatusCode::PAYLOAD_TOO_LARGE => ("too_large", "The request body is too large.".to_owned()),
         other => ("bad_request", other.canonical_reason().unwrap_or("The request cannot be served.").to_owned()),
     })

@@ -81,7 +81,14 @@ impl Query {
 
     /// The links of a list: to the next page, if this one is full.
     #[must_use]
-    pub fn links(&self, state: &ApiState, request: &HttpRequest, page: &Page, last: Option<&str>, count: usize) -> Vec<Value> {
+    pub fn links(
+        &self,
+        state: &ApiState,
+        request: &HttpRequest,
+        page: &Page,
+        last: Option<&str>,
+        count: usize,
+    ) -> Vec<Value> {
         let (Some(last), true) = (last, count as u64 >= page.limit) else { return vec![] };
         let mut query = form_urlencoded::Serializer::new(String::new());
         for (key, value) in self.0.iter().filter(|(key, _)| key != "marker") {

@@ -29,7 +29,10 @@ pub fn negotiate(headers: &HeaderMap) -> Result<(u16, u16), (StatusCode, String)
             return match words.next() {
                 Some("latest") => Ok(NEWEST),
                 Some(wanted) => numbers(wanted),
-                None => Err((StatusCode::BAD_REQUEST, format!("The header OpenStack-API-Version names no version: {text}."))),
+                None => Err((
+                    StatusCode::BAD_REQUEST,
+                    format!("The header OpenStack-API-Version names no version: {text}."),
+                )),
             };
         }
     }

@@ -80,8 +80,9 @@ impl App {
         mut request: RestoreSnapshot,
     ) -> Result<Answer<(BranchDetail, OperationId)>> {
         let branch = self.get_branch(caller, id).await?;
-        request.snapshot_id =
-            branch.tip.ok_or_else(|| Error::conflict(format!("Branch {} has no snapshot to restore.", branch.branch.name)))?;
+        request.snapshot_id = branch
+            .tip
+            .ok_or_else(|| Error::conflict(format!("Branch {} has no snapshot to restore.", branch.branch.name)))?;
         Ok(match self.restore_snapshot(caller, request).await? {
             Answer::Plan(plan) => Answer::Plan(plan),
             Answer::Accepted((_, operation)) => Answer::Accepted((branch, operation)),

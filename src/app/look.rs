@@ -87,18 +87,28 @@ impl Look {
     pub fn seen_layers(&self) -> Vec<Layer> {
         let mut layers: Vec<Layer> = self.live.iter().map(|live| live.layer.clone()).collect();
         let there: BTreeSet<_> = layers.iter().map(|layer| layer.id).collect();
-        layers.extend(self.tree.layers.iter().filter(|layer| layer.role == LayerRole::Head && !there.contains(&layer.id)).cloned().map(
-            |mut layer| {
-                layer.role = LayerRole::Detached;
-                layer
-            },
-        ));
+        layers.extend(
+            self.tree
+                .layers
+                .iter()
+                .filter(|layer| layer.role == LayerRole::Head && !there.contains(&layer.id))
+                .cloned()
+                .map(|mut layer| {
+                    layer.role = LayerRole::Detached;
+                    layer
+                }),
+        );
         layers
     }
 }
 
 /// A volume that Nova lists and no driver serves is refused, unless the caller wants it left out: then it is named.
-fn name_unserved(server: &ServerFacts, disks: &[FoundDisk], left_out: &mut Vec<LeftOut>, ignored: &[String]) -> Result<()> {
+fn name_unserved(
+    server: &ServerFacts,
+    disks: &[FoundDisk],
+    left_out: &mut Vec<LeftOut>,
+    ignored: &[String],
+) -> Result<()> {
     for volume in &server.volumes {
         if disks.iter().any(|disk| disk.backend_id == volume.volume_id) {
             continue;
@@ -108,7 +118,10 @@ fn name_unserved(server: &ServerFacts, disks: &[FoundDisk], left_out: &mut Vec<L
             return Err(Error::conflict(format!("No driver serves volume {} of the server.", volume.volume_id))
                 .remedy("Enable the driver in ratoon.conf, leave the volume out with exclude_disks, or detach it."));
         }
-        left_out.push(LeftOut { key: volume.volume_id.clone(), reason: "excluded by the caller; no driver serves it".to_owned() });
+        left_out.push(LeftOut {
+            key: volume.volume_id.clone(),
+            reason: "excluded by the caller; no driver serves it".to_owned(),
+        });
     }
     Ok(())
 }

@@ -61,7 +61,7 @@ pub struct RequestContext {
 #[derive(Debug, Clone)]
 pub enum Answer<T> {
     /// Only the plan was asked for.
-    Plan(plan_view::PlanView),
+    Plan(Box<plan_view::PlanView>),
     /// The operation is recorded.
     Accepted(T),
 }
@@ -104,7 +104,10 @@ pub fn check_name(field: &str, name: &str) -> Result<()> {
 pub fn check_text(field: &str, text: &str, length_max: usize) -> Result<()> {
     let length = text.chars().count();
     if length > length_max {
-        return Err(Error::bad_field(field, format!("{field} has {length} characters; at most {length_max} are allowed.")));
+        return Err(Error::bad_field(
+            field,
+            format!("{field} has {length} characters; at most {length_max} are allowed."),
+        ));
     }
     if text.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\t')) {
         return Err(Error::bad_field(field, format!("{field} contains control characters.")));

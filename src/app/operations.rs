@@ -13,7 +13,11 @@ impl App {
     ///
     /// # Errors
     /// `Forbidden`; `NotFound`, in the same words whether it is missing or another project's.
-    pub async fn get_operation(&self, caller: &RequestContext, id: OperationId) -> Result<(Operation, Vec<OperationEvent>)> {
+    pub async fn get_operation(
+        &self,
+        caller: &RequestContext,
+        id: OperationId,
+    ) -> Result<(Operation, Vec<OperationEvent>)> {
         caller.allow(Rule::OperationGet)?;
         let operation = self
             .store
@@ -29,7 +33,12 @@ impl App {
     ///
     /// # Errors
     /// `Forbidden`, `BadRequest`; when the database does not answer.
-    pub async fn list_operations(&self, caller: &RequestContext, filter: &OperationFilter, page: &Page) -> Result<Vec<Operation>> {
+    pub async fn list_operations(
+        &self,
+        caller: &RequestContext,
+        filter: &OperationFilter,
+        page: &Page,
+    ) -> Result<Vec<Operation>> {
         caller.allow(Rule::OperationGet)?;
         self.store.operations(filter, page).await
     }

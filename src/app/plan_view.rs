@@ -152,9 +152,12 @@ impl PlanView {
             });
         }
         let given_way = plan.moves.iter().filter(|disk| disk.comeback != Comeback::Keep).filter_map(|disk| disk.live);
-        for (place, action, reason) in given_way
-            .map(|place| (place, "park", "gives way and is kept with the tree"))
-            .chain(plan.leaves.iter().map(|place| (*place, "detach", "the snapshot does not have it; it is kept with the tree")))
+        for (place, action, reason) in
+            given_way.map(|place| (place, "park", "gives way and is kept with the tree")).chain(
+                plan.leaves
+                    .iter()
+                    .map(|place| (*place, "detach", "the snapshot does not have it; it is kept with the tree")),
+            )
         {
             let disk = &look.live[place].disk;
             disks.push(DiskView {
@@ -171,9 +174,11 @@ impl PlanView {
         let mut warnings = foreign_snapshots(look);
         if plan.moves.iter().any(|disk| {
             disk.comeback == Comeback::Clone
-                && look.tree.disk_snapshot(disk.disk_snapshot).and_then(|part| look.tree.layer(part.layer_id)).is_ok_and(
-                    |layer| placement(&layer.backend) == Placement::Attached,
-                )
+                && look
+                    .tree
+                    .disk_snapshot(disk.disk_snapshot)
+                    .and_then(|part| look.tree.layer(part.layer_id))
+                    .is_ok_and(|layer| placement(&layer.backend) == Placement::Attached)
         }) {
             warnings.push("a restored volume has a new id, and a new serial number in the guest".to_owned());
         }
@@ -237,6 +242,8 @@ fn foreign_snapshots(look: &Look) -> Vec<String> {
     look.live
         .iter()
         .filter(|live| !live.disk.foreign_snapshots.is_empty())
-        .map(|live| format!("disk {} carries snapshots of others: {}", live.disk.key, live.disk.foreign_snapshots.join(", ")))
+        .map(|live| {
+            format!("disk {} carries snapshots of others: {}", live.disk.key, live.disk.foreign_snapshots.join(", "))
+        })
         .collect()
 }

@@ -133,8 +133,32 @@ mod tests {
             (&[], &[]),
             (&["service"], &[]),
             (&["reader"], &[ServerGet, SnapshotGet, OperationGet]),
-            (&["Member"], &[ServerGet, SnapshotGet, OperationGet, SnapshotCreate, SnapshotUpdate, SnapshotRestore, BranchUpdate, OperationCancel]),
-            (&["manager"], &[ServerGet, SnapshotGet, OperationGet, SnapshotCreate, SnapshotUpdate, SnapshotRestore, BranchUpdate, OperationCancel]),
+            (
+                &["Member"],
+                &[
+                    ServerGet,
+                    SnapshotGet,
+                    OperationGet,
+                    SnapshotCreate,
+                    SnapshotUpdate,
+                    SnapshotRestore,
+                    BranchUpdate,
+                    OperationCancel,
+                ],
+            ),
+            (
+                &["manager"],
+                &[
+                    ServerGet,
+                    SnapshotGet,
+                    OperationGet,
+                    SnapshotCreate,
+                    SnapshotUpdate,
+                    SnapshotRestore,
+                    BranchUpdate,
+                    OperationCancel,
+                ],
+            ),
             (&["reader", "admin"], &Rule::ALL),
         ];
         for (roles, allowed) in table {

@@ -41,7 +41,11 @@ impl App {
     pub async fn get_server(&self, caller: &RequestContext, id: ServerId) -> Result<ServerDetail> {
         let tree = self.server_tree(caller, id).await?;
         Ok(ServerDetail {
-            current_branch: tree.forest.current_branch.and_then(|id| tree.forest.branch(id)).map(|branch| branch.name.clone()),
+            current_branch: tree
+                .forest
+                .current_branch
+                .and_then(|id| tree.forest.branch(id))
+                .map(|branch| branch.name.clone()),
             snapshot_count: tree.forest.nodes.len() as u64,
             record: tree.record,
         })
@@ -51,7 +55,12 @@ impl App {
     ///
     /// # Errors
     /// `Forbidden`; when the database does not answer.
-    pub async fn list_servers(&self, caller: &RequestContext, project: Option<&str>, page: &Page) -> Result<Vec<ServerDetail>> {
+    pub async fn list_servers(
+        &self,
+        caller: &RequestContext,
+        project: Option<&str>,
+        page: &Page,
+    ) -> Result<Vec<ServerDetail>> {
         caller.allow(Rule::ServerGet)?;
         let mut details = Vec::new();
         for record in self.store.servers(project, page).await? {

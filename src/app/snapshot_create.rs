@@ -45,7 +45,11 @@ impl App {
     ///
     /// # Errors
     /// `BadRequest`, `Forbidden`, `NotFound`, `Conflict`, `QuotaExceeded`: then nothing was changed.
-    pub async fn create_snapshot(&self, caller: &RequestContext, request: CreateSnapshot) -> Result<Answer<(Snapshot, OperationId)>> {
+    pub async fn create_snapshot(
+        &self,
+        caller: &RequestContext,
+        request: CreateSnapshot,
+    ) -> Result<Answer<(Snapshot, OperationId)>> {
         caller.allow(Rule::SnapshotCreate)?;
         if let Some(name) = &request.name {
             check_name("name", name)?;
@@ -58,12 +62,7 @@ impl App {
         let server = self.visible_server(caller, request.server_id).await?;
         let look = self.look(server, &request.exclude_disks).await?;
         let unserved: Vec<&str> = look.left_out.iter().map(|out| out.key.as_str()).collect();
-        let exclude = request
-            .exclude_disks
-            .iter()
-            .filter(|word| !unserved.contains(&word.as_str()))
-            .cloned()
-            .collect();
+        let exclude = request.exclude_disks.iter().filter(|word| !unserved.contains(&word.as_str())).cloned().collect();
         let plan = capture::plan(
             &CaptureWorld {
                 server: &look.server,
@@ -80,10 +79,11 @@ impl App {
         )?;
         self.check_quota(&look.server.project_id, &plan.needs).await?;
         if request.dry_run {
-            return Ok(Answer::Plan(PlanView::of_capture(&look, &plan)));
+            return Ok(Answer::Plan(Box::new(PlanView::of_capture(&look, &plan))));
         }
         let (snapshot, change, params) = rows(caller, &request, &look, &plan, pause_limit_ms);
-        let operation = new_operation(caller, &look, KIND, snapshot.id, untyped(&params)?, SnapshotCreate::steps_total());
+        let operation =
+            new_operation(caller, &look, KIND, snapshot.id, untyped(&params)?, SnapshotCreate::steps_total());
         self.store.begin_operation(&operation, &look.server.name, change, request.tree_generation).await?;
         let snapshot = self.store.snapshot(snapshot.id).await?.unwrap_or(snapshot);
         tracing::info!(operation_id = %operation.id, snapshot_id = %snapshot.id, server_id = %look.server.id, "capture accepted");
@@ -210,7 +210,8 @@ fn rows(
     for capture in &plan.disks {
         let live = &look.live[capture.live];
         let id = DiskSnapshotId::new();
-        let shared = capture.share.and_then(|origin| look.tree.disk_snapshots.iter().find(|part| part.origin == origin));
+        let shared =
+            capture.share.and_then(|origin| look.tree.disk_snapshots.iter().find(|part| part.origin == origin));
         if shared.is_none() {
             take.push(id);
         }

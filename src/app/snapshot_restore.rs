@@ -75,10 +75,13 @@ impl App {
         )?;
         self.check_quota(&look.server.project_id, &plan.needs).await?;
         if request.dry_run {
-            return Ok(Answer::Plan(PlanView::of_restore(&look, &plan, &|backend| self.drivers.placement(backend))));
+            return Ok(Answer::Plan(Box::new(PlanView::of_restore(&look, &plan, &|backend| {
+                self.drivers.placement(backend)
+            }))));
         }
         let (change, params) = Rows { app: self, caller, look: &look, plan: &plan, target: &target }.build()?;
-        let operation = new_operation(caller, &look, KIND, target.id, untyped(&params)?, SnapshotRestore::steps_total());
+        let operation =
+            new_operation(caller, &look, KIND, target.id, untyped(&params)?, SnapshotRestore::steps_total());
         self.store.begin_operation(&operation, &look.server.name, change, request.tree_generation).await?;
         let target = self.store.snapshot(target.id).await?.unwrap_or(target);
         tracing::info!(operation_id = %operation.id, snapshot_id = %target.id, server_id = %look.server.id, "restore accepted");
@@ -89,13 +92,12 @@ impl App {
     async fn untouched(&self, tree: &ServerTree, target: SnapshotId) -> Result<BTreeSet<LayerId>> {
         let mut untouched = BTreeSet::new();
         for part in tree.disks_of(target) {
-            let parked = tree
-                .layers
-                .iter()
-                .filter(|layer| layer.role == LayerRole::Parked && layer.equals == Some(part.origin));
+            let parked =
+                tree.layers.iter().filter(|layer| layer.role == LayerRole::Parked && layer.equals == Some(part.origin));
             for layer in parked {
                 // The parked layer equals the part; where the part lies on another layer only the mark can be compared.
-                let source = Source { layer: tree.layer(part.layer_id)?, origin: part.origin, backend_id: &part.backend_id };
+                let source =
+                    Source { layer: tree.layer(part.layer_id)?, origin: part.origin, backend_id: &part.backend_id };
                 if self.drivers.get(&layer.backend)?.equals(layer, source).await? {
                     untouched.insert(layer.id);
                 }
@@ -145,9 +147,8 @@ impl Rows<'_> {
             }
             None => (safety_branch_new.or(current_branch), None),
         };
-        let branch_left = current_branch.filter(|left| {
-            Some(*left) != branch_after && !self.look.tree.forest.has_nodes(*left) && safety.is_none()
-        });
+        let branch_left = current_branch
+            .filter(|left| Some(*left) != branch_after && !self.look.tree.forest.has_nodes(*left) && safety.is_none());
         Ok((
             change,
             Params {
@@ -179,8 +180,11 @@ impl Rows<'_> {
         let key = match gives_way {
             Some(live) if named => live.layer.key.clone(),
             None if named => {
-                return Err(Error::conflict(format!("The server has no disk {} now that could be replaced.", source.key))
-                    .remedy("Was the server resized to another flavor? Restore other disks only."));
+                return Err(Error::conflict(format!(
+                    "The server has no disk {} now that could be replaced.",
+                    source.key
+                ))
+                .remedy("Was the server resized to another flavor? Restore other disks only."));
             }
             _ => String::new(),
         };
@@ -227,16 +231,22 @@ impl Rows<'_> {
                 (id, Some(id))
             }
         };
-        let name: String = format!("before restoring {}", self.target.name).chars().take(super::NAME_LENGTH_MAX).collect();
+        let towards = match self.look.tree.forest.branch(self.target.branch_id) {
+            Some(branch) if self.target.safety => format!("branch {}", branch.name),
+            _ => self.target.name.clone(),
+        };
+        let name: String = format!("before restoring {towards}").chars().take(super::NAME_LENGTH_MAX).collect();
         let mut snapshot = new_snapshot(self.caller, self.look, branch_id, name);
-        snapshot.description = format!("Safety snapshot: what the disks held when snapshot {} was restored.", self.target.id);
+        snapshot.description = "Taken by the restore: what the disks held until then.".to_owned();
         snapshot.safety = true;
         snapshot.parent_id = self.look.tree.forest.current;
         snapshot.left_out.clone_from(&self.look.left_out);
         let mut parts = Vec::new();
         for live in &self.look.live {
             if let Some(reason) = &live.disk.unsupported {
-                snapshot.left_out.push(crate::domain::disk::LeftOut { key: live.disk.key.clone(), reason: reason.clone() });
+                snapshot
+                    .left_out
+                    .push(crate::domain::disk::LeftOut { key: live.disk.key.clone(), reason: reason.clone() });
                 continue;
             }
             let id = DiskSnapshotId::new();
@@ -258,7 +268,8 @@ impl Rows<'_> {
     }
 
     fn outgoing(&self, safety: &[DiskSnapshot]) -> Vec<Outgoing> {
-        let changed = self.plan.moves.iter().filter(|disk| disk.comeback != Comeback::Keep).filter_map(|disk| disk.live);
+        let changed =
+            self.plan.moves.iter().filter(|disk| disk.comeback != Comeback::Keep).filter_map(|disk| disk.live);
         changed
             .chain(self.plan.leaves.iter().copied())
             .map(|place| {
@@ -295,7 +306,8 @@ impl Rows<'_> {
                 }
                 restore::Slot::Comes(at) => {
                     let part = self.look.tree.disk_snapshot(self.plan.moves[*at].disk_snapshot)?;
-                    let layer = incoming[*at].ok_or_else(|| Error::internal("A disk that stays is planned to come."))?;
+                    let layer =
+                        incoming[*at].ok_or_else(|| Error::internal("A disk that stays is planned to come."))?;
                     Ok(Slot { layer, attachment: part.attachment.clone() })
                 }
             })

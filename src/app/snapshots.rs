@@ -1,6 +1,7 @@
 //! When a user lists, reads or describes snapshots.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use super::policy::Rule;
 use super::{App, DESCRIPTION_LENGTH_MAX, RequestContext, check_name, check_text};
@@ -65,18 +66,22 @@ impl App {
     ///
     /// # Errors
     /// `Forbidden`, `BadRequest`; when the database does not answer.
-    pub async fn list_snapshots(&self, caller: &RequestContext, filter: &SnapshotFilter, page: &Page) -> Result<Vec<SnapshotDetail>> {
+    pub async fn list_snapshots(
+        &self,
+        caller: &RequestContext,
+        filter: &SnapshotFilter,
+        page: &Page,
+    ) -> Result<Vec<SnapshotDetail>> {
         caller.allow(Rule::SnapshotGet)?;
         let mut trees: HashMap<ServerId, ServerTree> = HashMap::new();
         let mut details = Vec::new();
         for snapshot in self.store.snapshots(filter, page).await? {
             let id = snapshot.server_id;
-            if !trees.contains_key(&id) {
-                trees.insert(id, self.tree_of(id).await?);
-            }
-            if let Some(tree) = trees.get(&id) {
-                details.push(SnapshotDetail::of(tree, snapshot)?);
-            }
+            let tree = match trees.entry(id) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(fresh) => fresh.insert(self.tree_of(id).await?),
+            };
+            details.push(SnapshotDetail::of(tree, snapshot)?);
         }
         Ok(details)
     }

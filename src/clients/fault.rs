@@ -25,8 +25,12 @@ pub(super) fn refusal(service: Service, scope: &Scope, status: StatusCode, body:
     };
     let about_quota = fault.name == "overLimit" || text.to_lowercase().contains("quota");
     match status.as_u16() {
-        401 => Error::unavailable(format!("{service} does not accept the token of the service user: {text}"))
-            .remedy(format!("Check that {service} and Ratoon ask the same Keystone, and that the user is enabled.")),
+        401 => Error::unavailable(format!("{service} does not accept the token of the service user: {text}")).remedy(
+            format!(
+                "Check that {service} and Ratoon ask the same Keystone, and that the service user has the role service \
+                 in its project: without it {service} refuses our service token."
+            ),
+        ),
         413 => quota_exceeded(said),
         403 if about_quota => quota_exceeded(said),
         403 => Error::new(Kind::Forbidden, said).remedy(role_missing(scope)),

@@ -93,7 +93,7 @@ impl Nova {
 /// Nova's refusal; worth another try if a task of the server is what stands in the way.
 fn explain(error: Error, now: &ServerFacts) -> Error {
     match &now.task_state {
-        Some(task) => error.context(format!("Server {} is busy ({task}).", now.id)).retryable(),
+        Some(task) => error.context(format!("server {} is busy ({task})", now.id)).retryable(),
         None => error.permanent(),
     }
 }

@@ -171,6 +171,7 @@ impl Forest {
 }
 
 #[cfg(test)]
+#[allow(missing_docs)]
 pub mod tests {
     use super::*;
     use crate::clock;
@@ -189,10 +190,19 @@ pub mod tests {
         let mut branch_ids: HashMap<String, BranchId> = HashMap::new();
         let mut rows = Vec::new();
         let mut branches = Vec::new();
-        let begun = |name: &str, fork: Option<SnapshotId>, branch_ids: &mut HashMap<String, BranchId>, branches: &mut Vec<Branch>| {
+        let begun = |name: &str,
+                     fork: Option<SnapshotId>,
+                     branch_ids: &mut HashMap<String, BranchId>,
+                     branches: &mut Vec<Branch>| {
             *branch_ids.entry(name.to_owned()).or_insert_with(|| {
                 let id = BranchId::new();
-                branches.push(Branch { id, server_id, name: name.to_owned(), fork_snapshot_id: fork, created_at: clock::now() });
+                branches.push(Branch {
+                    id,
+                    server_id,
+                    name: name.to_owned(),
+                    fork_snapshot_id: fork,
+                    created_at: clock::now(),
+                });
                 id
             })
         };
@@ -209,7 +219,14 @@ pub mod tests {
         Grove { forest, ids, branch_ids }
     }
 
-    pub fn node(id: SnapshotId, server_id: ServerId, parent_id: Option<SnapshotId>, branch_id: BranchId, sequence: i64, name: &str) -> Snapshot {
+    pub fn node(
+        id: SnapshotId,
+        server_id: ServerId,
+        parent_id: Option<SnapshotId>,
+        branch_id: BranchId,
+        sequence: i64,
+        name: &str,
+    ) -> Snapshot {
         Snapshot {
             id,
             server_id,
@@ -223,7 +240,13 @@ pub mod tests {
             status: SnapshotStatus::Available,
             hidden: false,
             safety: false,
-            consistency: ConsistencyRecord { requested: Consistency::Auto, reached: None, reason: None, pause_ms: None, skew_ms: None },
+            consistency: ConsistencyRecord {
+                requested: Consistency::Auto,
+                reached: None,
+                reason: None,
+                pause_ms: None,
+                skew_ms: None,
+            },
             partial: false,
             at_rest: false,
             left_out: vec![],
@@ -245,8 +268,13 @@ pub mod tests {
 
     #[test]
     fn preorder_draws_parents_before_children_and_children_by_age() {
-        let g = grove(&[("a", None, "main"), ("b", Some("a"), "main"), ("c", Some("a"), "side"), ("d", Some("b"), "main")], Some("d"), "main");
-        let drawn: Vec<(usize, &str)> = g.forest.preorder().into_iter().map(|(depth, node)| (depth, node.name.as_str())).collect();
+        let g = grove(
+            &[("a", None, "main"), ("b", Some("a"), "main"), ("c", Some("a"), "side"), ("d", Some("b"), "main")],
+            Some("d"),
+            "main",
+        );
+        let drawn: Vec<(usize, &str)> =
+            g.forest.preorder().into_iter().map(|(depth, node)| (depth, node.name.as_str())).collect();
         assert_eq!(drawn, [(0, "a"), (1, "b"), (2, "d"), (1, "c")]);
     }
 

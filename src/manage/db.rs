@@ -1,8 +1,10 @@
 //! `ratoon manage db`: the only way the schema changes. Serving refuses a schema that it does not know.
 
 use super::say;
-use crate::config::{Database, Settings};
+use crate::config::Settings;
 use crate::error::{Error, Result};
+use crate::serve::store_config;
+use crate::store::Store;
 
 /// The schema's versions: names of migrations, in the order of their numbers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,7 +16,7 @@ struct Versions {
 }
 
 pub(super) async fn upgrade(settings: &Settings) -> Result<()> {
-    let applied = migrate(&settings.database).await?;
+    let applied = migrate(settings).await?;
     for name in &applied {
         say(&format!("Applied {name}."))?;
     }
@@ -22,7 +24,7 @@ pub(super) async fn upgrade(settings: &Settings) -> Result<()> {
 }
 
 pub(super) async fn version(settings: &Settings) -> Result<()> {
-    let versions = schema_version(&settings.database).await?;
+    let versions = schema_version(settings).await?;
     let found = versions.found.as_deref().unwrap_or("none (an empty database)");
     say(&format!("database: {found}\nneeded:   {}", versions.needed))?;
     if versions.found.as_ref() == Some(&versions.needed) {
@@ -33,11 +35,12 @@ pub(super) async fn version(settings: &Settings) -> Result<()> {
 }
 
 /// Applies what is missing; the names of what was applied, oldest first.
-async fn migrate(_database: &Database) -> Result<Vec<String>> {
-    Err(Error::internal("manage db upgrade is not connected to the store yet"))
+async fn migrate(settings: &Settings) -> Result<Vec<String>> {
+    Store::connect(&store_config(settings)).await?.migrate().await
 }
 
 /// Reads, and changes nothing.
-async fn schema_version(_database: &Database) -> Result<Versions> {
-    Err(Error::internal("manage db version is not connected to the store yet"))
+async fn schema_version(settings: &Settings) -> Result<Versions> {
+    let store = Store::connect(&store_config(settings)).await?;
+    Ok(Versions { found: store.schema_version().await?.pop(), needed: Store::schema_needed() })
 }

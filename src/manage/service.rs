@@ -6,8 +6,11 @@
 use clap::Args;
 
 use super::say;
+use crate::clients::OpenStack;
+use crate::clients::catalog::{self, Registration};
 use crate::config::{KeystoneAuthtoken, Secret, Settings};
 use crate::error::{Error, Kind, Result};
+use crate::serve::credentials;
 
 /// Who registers: an administrator, for this one call.
 #[derive(Debug, Clone, Args)]
@@ -126,8 +129,20 @@ fn entry(keystone: &KeystoneAuthtoken, endpoints: Endpoints) -> Result<Entry> {
 }
 
 /// Makes the catalog so: finds by type and name, corrects what differs, creates what is missing; a sentence for each.
-async fn write(_keystone: &KeystoneAuthtoken, _entry: &Entry) -> Result<Vec<String>> {
-    Err(Error::internal("manage service register is not connected to Keystone's client yet"))
+async fn write(keystone: &KeystoneAuthtoken, entry: &Entry) -> Result<Vec<String>> {
+    let url = |interface: &str| {
+        entry.endpoints.iter().find(|(name, _)| *name == interface).map(|(_, url)| url.clone()).unwrap_or_default()
+    };
+    let wanted = Registration {
+        service_type: entry.service_type.clone(),
+        name: entry.name.to_owned(),
+        description: entry.description.to_owned(),
+        region: entry.region.clone(),
+        public: url("public"),
+        internal: url("internal"),
+        admin: url("admin"),
+    };
+    catalog::register(&*OpenStack::new(credentials(keystone)?)?, &wanted).await
 }
 
 #[cfg(test)]

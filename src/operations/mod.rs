@@ -155,7 +155,9 @@ impl StepContext<'_> {
             match look().await {
                 Ok(Some(answer)) => return Ok(answer),
                 Ok(None) => {}
-                Err(error) if error.is_retryable() => tracing::debug!(error = %error.chain(), "still waiting for {what}"),
+                Err(error) if error.is_retryable() => {
+                    tracing::debug!(error = %error.chain(), "still waiting for {what}")
+                }
                 Err(error) => return Err(error),
             }
             if begun.elapsed() >= limit {

@@ -76,7 +76,7 @@ pub async fn run(world: &World, operation: &Operation, stop: watch::Receiver<boo
     );
     REQUEST_ID
         .scope(operation.request_id.clone(), async {
-            match run.to_the_end().await {
+            match run.until_final().await {
                 Ok(status) => Ok(Outcome::Final(status)),
                 Err(Halt::Gone) => Ok(Outcome::LetGo),
                 Err(Halt::Draining) => {
@@ -90,7 +90,7 @@ pub async fn run(world: &World, operation: &Operation, stop: watch::Receiver<boo
 }
 
 impl Run<'_> {
-    async fn to_the_end(&mut self) -> std::result::Result<OperationStatus, Halt> {
+    async fn until_final(&mut self) -> std::result::Result<OperationStatus, Halt> {
         loop {
             match self.status {
                 OperationStatus::Queued | OperationStatus::Running => self.forward().await?,
@@ -112,7 +112,9 @@ impl Run<'_> {
             return Ok(());
         };
         if !self.committed && self.cancel_asked().await? {
-            return self.turn_round(&step, Error::new(Kind::Cancelled, "Cancelled by its owner."), EventKind::Failed).await;
+            return self
+                .turn_round(&step, Error::new(Kind::Cancelled, "Cancelled by its owner."), EventKind::Failed)
+                .await;
         }
         if step.reversal == Reversal::PointOfNoReturn {
             self.committed = true;
@@ -210,7 +212,8 @@ impl Run<'_> {
             loop {
                 tries += 1;
                 let span = tracing::info_span!("undo", step = step.name);
-                let cx = StepContext { world: self.world, operation: self.operation, fence: self.fence, step: step.name };
+                let cx =
+                    StepContext { world: self.world, operation: self.operation, fence: self.fence, step: step.name };
                 let Err(error) = self.work.undo(step.name, &cx).instrument(span).await else { break };
                 if self.lost_claim(&error) {
                     return Err(Halt::Gone);
@@ -248,7 +251,12 @@ impl Run<'_> {
     }
 
     /// Writes an event of a step, then asks the probe.
-    async fn log(&mut self, step: &Step, kind: EventKind, detail: Option<String>) -> std::result::Result<Verdict, Halt> {
+    async fn log(
+        &mut self,
+        step: &Step,
+        kind: EventKind,
+        detail: Option<String>,
+    ) -> std::result::Result<Verdict, Halt> {
         let event = self.event(step.name, kind, detail);
         self.write(&event, Some(step.name)).await?;
         match self.world.probe.at(self.operation, step.name, kind) {

@@ -271,7 +271,9 @@ impl SnapshotCreate {
         if let (Consistency::None, Some(why)) = self.reached(&tree)
             && self.params.crash_required
         {
-            return Err(Error::conflict(format!("The disks were not all captured at one moment: {why}.")).remedy("Ask again."));
+            return Err(
+                Error::conflict(format!("The disks were not all captured at one moment: {why}.")).remedy("Ask again.")
+            );
         }
         Ok(())
     }

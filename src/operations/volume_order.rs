@@ -50,12 +50,8 @@ pub async fn verify(cx: &StepContext<'_>, wanted: &[Placed]) -> Result<()> {
     if current == names {
         return Ok(());
     }
-    Err(Error::backend(format!(
-        "The server's volumes are [{}] instead of [{}].",
-        current.join(", "),
-        names.join(", ")
-    ))
-    .retryable())
+    Err(Error::backend(format!("The server's volumes are [{}] instead of [{}].", current.join(", "), names.join(", ")))
+        .retryable())
 }
 
 async fn attached(cx: &StepContext<'_>) -> Result<Vec<String>> {

@@ -79,8 +79,9 @@ impl Store {
             .ok_or_else(|| Error::not_found("Branch", id))?;
         let taken = of_server(&tx, found.server_id).await?.iter().any(|other| other.name == name && other.id != id);
         if taken {
-            return Err(Error::conflict(format!("The server has another branch named {name}."))
-                .remedy("Choose another name."));
+            return Err(
+                Error::conflict(format!("The server has another branch named {name}.")).remedy("Choose another name.")
+            );
         }
         name.clone_into(&mut found.name);
         branch::Entity::update(row_of(&found)).exec(&tx).await.map_err(database_error)?;

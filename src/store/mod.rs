@@ -126,12 +126,14 @@ impl Store {
     /// # Errors
     /// When the database does not answer.
     pub async fn schema_version(&self) -> Result<Vec<String>> {
-        Ok(Migrator::get_applied_migrations(&self.write)
-            .await
-            .map_err(newer_or_broken)?
-            .iter()
-            .map(|change| change.name().to_owned())
-            .collect())
+        let applied = Migrator::get_applied_migrations(&self.write).await.map_err(newer_or_broken)?;
+        Ok(applied.iter().map(|change| change.name().to_owned()).collect())
+    }
+
+    /// Name of the newest change that this binary knows.
+    #[must_use]
+    pub fn schema_needed() -> String {
+        Migrator::migrations().last().map(|change| change.name().to_owned()).unwrap_or_default()
     }
 
     /// Whether the database answers.
@@ -140,11 +142,7 @@ impl Store {
     /// [`Kind::Unavailable`].
     pub async fn ping(&self) -> Result<()> {
         let backend = self.read.get_database_backend();
-        self.read
-            .execute_raw(Statement::from_string(backend, "SELECT 1"))
-            .await
-            .map(|_| ())
-            .map_err(database_error)
+        self.read.execute_raw(Statement::from_string(backend, "SELECT 1")).await.map(|_| ()).map_err(database_error)
     }
 
     /// Begins a write transaction; it is rolled back unless committed.

@@ -204,8 +204,7 @@ impl Store {
 
     async fn claim(&self, engine: EngineId, which: Condition) -> Result<Option<Operation>> {
         let tx = self.begin().await?;
-        let mut query =
-            operation::Entity::find().filter(which).order_by_asc(operation::Column::CreatedAt).limit(1);
+        let mut query = operation::Entity::find().filter(which).order_by_asc(operation::Column::CreatedAt).limit(1);
         if tx.get_database_backend() != DbBackend::Sqlite {
             query = query.lock_with_behavior(LockType::Update, LockBehavior::SkipLocked);
         }

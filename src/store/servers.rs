@@ -92,10 +92,10 @@ impl Store {
     pub async fn snapshot_count(&self, id: ServerId) -> Result<u64> {
         snapshot::Entity::find()
             .filter(snapshot::Column::ServerId.eq(id.to_string()))
-            .filter(snapshot::Column::Status.is_in([
-                SnapshotStatus::Available.as_str(),
-                SnapshotStatus::Restoring.as_str(),
-            ]))
+            .filter(
+                snapshot::Column::Status
+                    .is_in([SnapshotStatus::Available.as_str(), SnapshotStatus::Restoring.as_str()]),
+            )
             .count(&self.read)
             .await
             .map_err(database_error)

@@ -1,6 +1,8 @@
 //! Snapshots: nodes of the forest.
 
-use sea_orm::{ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
+use sea_orm::{
+    ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+};
 
 use super::rows::snapshot;
 use super::{Page, Store, database_error, from_id, from_json, from_optional_id, from_word, to_json};

@@ -72,7 +72,9 @@ impl Case {
     pub async fn ask(self, lab: &Lab) -> OperationId {
         match self {
             Self::Capture | Self::CaptureAtRest => lab.ask_capture("new", |_| {}).await.unwrap(),
-            Self::RestoreByCloning | Self::RestoreOverGap => lab.ask_restore(lab.node("a").await, |_| {}).await.unwrap(),
+            Self::RestoreByCloning | Self::RestoreOverGap => {
+                lab.ask_restore(lab.node("a").await, |_| {}).await.unwrap()
+            }
             Self::RestoreByReuse => lab.ask_restore(lab.safety_node().await.id, |_| {}).await.unwrap(),
             Self::RestoreOneDisk => {
                 let volumes = lab.volumes();

@@ -51,9 +51,11 @@ impl LabProbe {
     /// Once, at this event.
     pub fn once(&self, step: &'static str, event: EventKind, verdict: Verdict) {
         let mut verdict = Some(verdict);
-        self.script(move |at, kind| {
-            if at == step && kind == event { verdict.take().unwrap_or(Verdict::Go) } else { Verdict::Go }
-        });
+        self.script(
+            move |at, kind| {
+                if at == step && kind == event { verdict.take().unwrap_or(Verdict::Go) } else { Verdict::Go }
+            },
+        );
     }
     /// The engine dies at the n-th event from now on, counted from 0.
     pub fn die_at(&self, number: usize) {
@@ -142,7 +144,8 @@ impl Lab {
         cloud.add_image(server, "disk.eph0");
         for (name, tag) in [("data-1", Some("first")), ("data-2", None)] {
             let volume = cloud.add_volume(name);
-            let attachment = Attachment { device: None, tag: tag.map(str::to_owned), delete_on_termination: tag.is_some() };
+            let attachment =
+                Attachment { device: None, tag: tag.map(str::to_owned), delete_on_termination: tag.is_some() };
             cloud.owner_attach(server, &volume, &attachment).unwrap();
         }
         cloud.guest_write(server);
@@ -281,7 +284,11 @@ impl Lab {
             }
         };
         tokio::time::timeout(Duration::from_secs(30), work).await.unwrap_or_else(|_| {
-            panic!("operation {} hangs; events: {:?}", operation.kind, self.probe.seen().iter().rev().take(8).collect::<Vec<_>>())
+            panic!(
+                "operation {} hangs; events: {:?}",
+                operation.kind,
+                self.probe.seen().iter().rev().take(8).collect::<Vec<_>>()
+            )
         })
     }
 

@@ -59,12 +59,15 @@ async fn a_disk_that_fails_for_now_does_not_keep_the_server_paused_while_the_ste
         let ended = lab.finish(id).await;
         let calls = cloud.calls();
         // The second volume is asked a second time only after the server runs again.
-        let asked: Vec<usize> = calls.iter().enumerate().filter(|(_, call)| **call == "snapshot_volume").map(|(at, _)| at).collect();
+        let asked: Vec<usize> =
+            calls.iter().enumerate().filter(|(_, call)| **call == "snapshot_volume").map(|(at, _)| at).collect();
         let resumed = calls.iter().position(|call| *call == "unpause").unwrap();
         assert!(asked.len() < 3 || resumed < asked[2], "{consistency:?}: {calls:?}");
         let reached = lab.tree().await.snapshots[0].consistency.reached;
         match consistency {
-            Consistency::Auto => assert_eq!((ended.status, reached), (OperationStatus::Succeeded, Some(Consistency::None))),
+            Consistency::Auto => {
+                assert_eq!((ended.status, reached), (OperationStatus::Succeeded, Some(Consistency::None)))
+            }
             _ => assert_eq!((ended.status, reached), (OperationStatus::Failed, None)),
         }
         lab.must_be_clean("a disk fails for now").await;

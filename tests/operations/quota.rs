@@ -79,7 +79,9 @@ async fn when_the_quota_is_met_in_the_middle_of_a_restore_the_server_is_as_befor
 #[tokio::test]
 async fn each_disk_that_fails_for_good_undoes_the_capture() {
     let lab = Lab::with_a_server().await;
-    for (name, of_name) in [("snapshot_image", 1), ("snapshot_image", 2), ("snapshot_volume", 1), ("snapshot_volume", 2)] {
+    for (name, of_name) in
+        [("snapshot_image", 1), ("snapshot_image", 2), ("snapshot_volume", 1), ("snapshot_volume", 2)]
+    {
         for when in [When::Before, When::After] {
             let lab = lab.fork().await;
             let before = lab.cloud.dump(Detail::WithoutLiveBytes);

@@ -75,7 +75,11 @@ async fn a_server_that_was_started_before_its_capture_began_is_not_captured_as_o
 async fn a_server_that_starts_while_it_is_captured_at_rest_is_not_captured_as_one_moment() {
     for paused in [false, true] {
         let lab = Lab::with_a_server().await;
-        if paused { lab.cloud.owner_pause(lab.server).unwrap() } else { lab.cloud.owner_stop(lab.server).unwrap() }
+        if paused {
+            lab.cloud.owner_pause(lab.server).unwrap()
+        } else {
+            lab.cloud.owner_stop(lab.server).unwrap()
+        }
         let id = lab.ask_capture("a", |_| {}).await.unwrap();
         let (cloud, server) = (lab.cloud.clone(), lab.server);
         lab.probe.script(move |step, event| {
@@ -103,7 +107,11 @@ async fn a_server_that_its_owner_starts_or_stops_before_the_lock_ends_as_the_own
                 lab.cloud.owner_stop(lab.server).unwrap();
             }
             let id = lab.ask_restore(a, |_| {}).await.unwrap();
-            if begins_running { lab.cloud.owner_stop(lab.server).unwrap() } else { lab.cloud.owner_start(lab.server).unwrap() }
+            if begins_running {
+                lab.cloud.owner_stop(lab.server).unwrap()
+            } else {
+                lab.cloud.owner_start(lab.server).unwrap()
+            }
             let left = lab.status();
             if fails {
                 lab.probe.once("verify", EventKind::Done, Verdict::Fail(ratoon::error::Error::backend("planned")));
@@ -256,7 +264,9 @@ async fn a_parked_volume_that_its_owner_used_elsewhere_is_not_used_again() {
         let parts = tree.disks_of(safety.id);
         parts
             .iter()
-            .map(|part| lab.cloud.snapshot_bytes(&tree.layer(part.layer_id).unwrap().backend_id, &part.backend_id).unwrap())
+            .map(|part| {
+                lab.cloud.snapshot_bytes(&tree.layer(part.layer_id).unwrap().backend_id, &part.backend_id).unwrap()
+            })
             .collect()
     };
     lab.cloud.owner_scribble(&parked[0]).unwrap();

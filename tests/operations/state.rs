@@ -44,9 +44,11 @@ pub fn without_ids(text: &str) -> String {
 /// A word in parts: plain, id, plain, id, …
 fn split_ids(word: &str) -> Vec<String> {
     let is_uuid = |text: &str| {
-        text.len() == 36 && text.bytes().enumerate().all(|(at, byte)| {
-            if [8, 13, 18, 23].contains(&at) { byte == b'-' } else { byte.is_ascii_hexdigit() }
-        })
+        text.len() == 36
+            && text
+                .bytes()
+                .enumerate()
+                .all(|(at, byte)| if [8, 13, 18, 23].contains(&at) { byte == b'-' } else { byte.is_ascii_hexdigit() })
     };
     let start = word.len().saturating_sub(36);
     if word.is_ascii() && is_uuid(&word[start..]) {
@@ -92,7 +94,8 @@ impl Lab {
                 if node.at_rest { " at rest" } else { "" },
             );
             for part in tree.disks_of(node.id) {
-                let shared = if part.origin == part.id { String::new() } else { format!(" shares {}", part_name(part.origin)) };
+                let shared =
+                    if part.origin == part.id { String::new() } else { format!(" shares {}", part_name(part.origin)) };
                 let bytes = self.cloud.snapshot_bytes(&tree.layer(part.layer_id).unwrap().backend_id, &part.backend_id);
                 let _ = writeln!(
                     text,
@@ -108,12 +111,14 @@ impl Lab {
         let mut branches: Vec<String> = tree.forest.branches.iter().map(|branch| branch.name.clone()).collect();
         branches.sort();
         let current = tree.forest.current_branch.map(branch);
-        let equals = tree.record.equals_snapshot_id.map(|id| tree.snapshot(id).map_or("?".to_owned(), |node| node.name.clone()));
+        let equals =
+            tree.record.equals_snapshot_id.map(|id| tree.snapshot(id).map_or("?".to_owned(), |node| node.name.clone()));
         let _ = writeln!(text, "branches {branches:?} current {current:?} equals {equals:?}");
         let facts = self.cloud.peek(self.server).unwrap();
         for layer in &tree.layers {
             // That a volume was detached by hand is noted by the next look, whatever comes of what was asked for.
-            let here = layer.kind != DiskKind::Volume || facts.volumes.iter().any(|volume| volume.volume_id == layer.backend_id);
+            let here = layer.kind != DiskKind::Volume
+                || facts.volumes.iter().any(|volume| volume.volume_id == layer.backend_id);
             let role = if layer.role == LayerRole::Head && !here { LayerRole::Detached } else { layer.role };
             let _ = writeln!(
                 text,
@@ -140,7 +145,12 @@ impl Lab {
         let page = Page { limit: 1000, ..Page::default() };
         for operation in self.world.store.operations(&filter, &page).await.unwrap() {
             assert!(operation.status.is_final(), "{what}: operation {} is {:?}", operation.kind, operation.status);
-            assert_eq!(operation.status == OperationStatus::Succeeded, operation.error.is_none(), "{what}: {:?}", operation.error);
+            assert_eq!(
+                operation.status == OperationStatus::Succeeded,
+                operation.error.is_none(),
+                "{what}: {:?}",
+                operation.error
+            );
         }
         let facts = self.cloud.peek(self.server).unwrap();
         assert_ne!(facts.status, ServerStatus::Paused, "{what}: the server is still paused");
@@ -166,10 +176,17 @@ impl Lab {
         for part in &tree.disk_snapshots {
             let disk = &tree.layer(part.layer_id).unwrap().backend_id;
             let name = format!("ratoon-{}", part.origin);
-            let there = objects.snapshots.iter().any(|(on, id, named)| on == disk && *id == part.backend_id && *named == name);
+            let there =
+                objects.snapshots.iter().any(|(on, id, named)| on == disk && *id == part.backend_id && *named == name);
             let node = tree.snapshot(part.snapshot_id).unwrap();
             let halfway_gone = node.status == SnapshotStatus::Error && node.safety;
-            assert!(there || halfway_gone, "{what}: part {} of {} ({:?}) has no snapshot on {disk}", part.position, node.name, node.status);
+            assert!(
+                there || halfway_gone,
+                "{what}: part {} of {} ({:?}) has no snapshot on {disk}",
+                part.position,
+                node.name,
+                node.status
+            );
         }
         for (id, name) in objects.disks.iter().filter(|(_, name)| name.starts_with("ratoon.")) {
             let known = tree.layers.iter().any(|layer| layer.backend_id == *id);

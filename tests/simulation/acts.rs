@@ -328,7 +328,8 @@ impl Simulation {
             let here = step == moment;
             written.come |= here && event == EventKind::Started;
             // Within the moment itself nobody could say which disk was asked first.
-            if !here && random.percent(25)
+            if !here
+                && random.percent(25)
                 && let Some(number) = cloud.guest_write(server)
             {
                 if written.come { written.after.push(number) } else { written.before.push(number) }
@@ -343,14 +344,23 @@ impl Simulation {
         lab.must_be_clean("after an act").await;
         let live = lab.cloud.live_bytes(lab.server);
         let lines: Vec<&str> = self.model.live.iter().map(|disk| disk.line.as_str()).collect();
-        assert_eq!(live.len(), lines.len(), "the server has {:?}, the model {lines:?}", live.iter().map(|(key, _)| key).collect::<Vec<_>>());
+        assert_eq!(
+            live.len(),
+            lines.len(),
+            "the server has {:?}, the model {lines:?}",
+            live.iter().map(|(key, _)| key).collect::<Vec<_>>()
+        );
         for ((key, bytes), disk) in live.iter().zip(&self.model.live) {
             assert!(*bytes == disk.bytes, "live disk {key} ({}) does not hold what it should", disk.line);
         }
         let Some(tree) = lab.world.store.tree(lab.server).await.unwrap() else { return };
         for node in &tree.forest.nodes {
             let parts = tree.disks_of(node.id);
-            let model = self.model.nodes.get(&node.id).unwrap_or_else(|| panic!("the model knows no node {} ({})", node.id, node.name));
+            let model = self
+                .model
+                .nodes
+                .get(&node.id)
+                .unwrap_or_else(|| panic!("the model knows no node {} ({})", node.id, node.name));
             assert_eq!(parts.len(), model.disks.len(), "node {}", node.name);
             for (part, disk) in parts.into_iter().zip(&model.disks) {
                 let on = &tree.layer(part.layer_id).unwrap().backend_id;

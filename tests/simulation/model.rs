@@ -44,7 +44,8 @@ pub fn write(disks: &mut [Disk], number: u64) {
 impl Model {
     /// The live disks after all of `node` has come back.
     pub fn after_whole(&self, node: &Node) -> Vec<Disk> {
-        let mut after: Vec<Disk> = self.live.iter().filter(|disk| !disk.volume && !node.has(&disk.line)).cloned().collect();
+        let mut after: Vec<Disk> =
+            self.live.iter().filter(|disk| !disk.volume && !node.has(&disk.line)).cloned().collect();
         after.extend(node.disks.iter().cloned());
         after.sort_by(|a, b| (a.volume, named(a)).cmp(&(b.volume, named(b))));
         let mut taken: Vec<&Line> = Vec::new();

@@ -3,9 +3,9 @@
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::{Value, json};
 
+use crate::api::ApiState;
 use crate::api::page::base;
 use crate::api::version::{NEWEST, OLDEST, text};
-use crate::api::ApiState;
 
 fn version_one(state: &ApiState, request: &HttpRequest) -> Value {
     json!({

@@ -10,9 +10,9 @@ use actix_web::HttpResponse;
 use chrono::{DateTime, Utc};
 use serde_json::json;
 
+use crate::app::RequestContext;
 use crate::app::plan_view::PlanView;
 use crate::app::policy::Rule;
-use crate::app::RequestContext;
 use crate::error::Result;
 
 use super::page::Query;

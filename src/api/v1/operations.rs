@@ -56,7 +56,10 @@ pub async fn list(state: web::Data<ApiState>, caller: Caller, request: HttpReque
         snapshot_id: query.text("snapshot_id").map(|text| field_id("snapshot_id", text)).transpose()?,
         status: query
             .text("status")
-            .map(|text| OperationStatus::parse(text).ok_or_else(|| Error::bad_field("status", format!("There is no status {text}."))))
+            .map(|text| {
+                OperationStatus::parse(text)
+                    .ok_or_else(|| Error::bad_field("status", format!("There is no status {text}.")))
+            })
             .transpose()?,
     };
     let operations = state.app.list_operations(&caller.0, &filter, &page).await?;

@@ -6,11 +6,11 @@ use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
 use super::{plan, project_of, time};
+use crate::api::ApiState;
 use crate::api::body::{field_id, parse, path_id};
 use crate::api::caller::Caller;
 use crate::api::fault::Answer;
 use crate::api::page::{Query, base};
-use crate::api::ApiState;
 use crate::app::snapshot_create::CreateSnapshot;
 use crate::app::snapshot_restore::RestoreSnapshot;
 use crate::app::snapshots::SnapshotDetail;
@@ -170,7 +170,10 @@ pub async fn list(state: web::Data<ApiState>, caller: Caller, request: HttpReque
         branch_id: query.text("branch_id").map(|text| field_id("branch_id", text)).transpose()?,
         status: query
             .text("status")
-            .map(|text| SnapshotStatus::parse(text).ok_or_else(|| Error::bad_field("status", format!("There is no status {text}."))))
+            .map(|text| {
+                SnapshotStatus::parse(text)
+                    .ok_or_else(|| Error::bad_field("status", format!("There is no status {text}.")))
+            })
             .transpose()?,
         name: query.text("name").map(str::to_owned),
     };
@@ -194,7 +197,9 @@ pub async fn create(state: web::Data<ApiState>, caller: Caller, request: HttpReq
     let body: CreateBody = parse(&body)?;
     let fields = body.snapshot;
     if fields.exclude_disks.len() > WORDS_MAX {
-        return Err(Error::bad_field("snapshot.exclude_disks", format!("At most {WORDS_MAX} disks can be named.")).into());
+        return Err(
+            Error::bad_field("snapshot.exclude_disks", format!("At most {WORDS_MAX} disks can be named.")).into()
+        );
     }
     let wanted = CreateSnapshot {
         server_id: field_id("snapshot.server_id", &fields.server_id)?,

@@ -132,7 +132,11 @@ pub fn plan(world: &CaptureWorld<'_>, request: &CaptureRequest) -> Result<Captur
     })
 }
 
-fn excluded_places(world: &CaptureWorld<'_>, request: &CaptureRequest, left_out: &mut Vec<LeftOut>) -> Result<Vec<usize>> {
+fn excluded_places(
+    world: &CaptureWorld<'_>,
+    request: &CaptureRequest,
+    left_out: &mut Vec<LeftOut>,
+) -> Result<Vec<usize>> {
     let mut excluded = Vec::new();
     for word in &request.exclude {
         let place = world.live.iter().position(|live| {
@@ -141,7 +145,10 @@ fn excluded_places(world: &CaptureWorld<'_>, request: &CaptureRequest, left_out:
         });
         let Some(place) = place else {
             let names: Vec<&str> = world.live.iter().map(|live| live.disk.key.as_str()).collect();
-            return Err(Error::bad_field("exclude_disks", format!("The server has no disk {word}; it has {}.", names.join(", "))));
+            return Err(Error::bad_field(
+                "exclude_disks",
+                format!("The server has no disk {word}; it has {}.", names.join(", ")),
+            ));
         };
         if world.live[place].disk.kind == crate::domain::disk::DiskKind::System {
             return Err(Error::bad_field("exclude_disks", "The system disk cannot be excluded."));
@@ -169,10 +176,9 @@ fn refuse_unsupported_disks(world: &CaptureWorld<'_>, chosen: &[usize]) -> Resul
 /// The node grows from `current`, unless the system disk is one that no snapshot of the tree lies on and none was cloned from:
 /// after a rebuild, or an unshelve with a new disk, another tree begins.
 fn parent_of(world: &CaptureWorld<'_>) -> Option<SnapshotId> {
-    let replaced = world
-        .live
-        .iter()
-        .any(|live| live.disk.kind == crate::domain::disk::DiskKind::System && live.is_new && !world.forest.nodes.is_empty());
+    let replaced = world.live.iter().any(|live| {
+        live.disk.kind == crate::domain::disk::DiskKind::System && live.is_new && !world.forest.nodes.is_empty()
+    });
     if replaced { None } else { world.forest.current }
 }
 
@@ -188,7 +194,11 @@ fn needs(world: &CaptureWorld<'_>, disks: &[DiskCapture]) -> Vec<(String, Need)>
     for capture in disks.iter().filter(|capture| capture.share.is_none()) {
         let disk = &world.live[capture.live].disk;
         if (world.placement)(&disk.backend) == Placement::Attached {
-            add_need(&mut needs, &disk.backend, Need { volumes: 0, snapshots: 1, gigabytes: gibibytes(disk.size_bytes) });
+            add_need(
+                &mut needs,
+                &disk.backend,
+                Need { volumes: 0, snapshots: 1, gigabytes: gibibytes(disk.size_bytes) },
+            );
         }
     }
     needs
@@ -212,7 +222,12 @@ pub(super) fn gibibytes(bytes: u64) -> i64 {
 }
 
 /// Pause or not, why, and what the level is without one.
-fn decide_pause(world: &CaptureWorld<'_>, wanted: Consistency, to_take: usize, disks: usize) -> Result<(bool, String, Consistency)> {
+fn decide_pause(
+    world: &CaptureWorld<'_>,
+    wanted: Consistency,
+    to_take: usize,
+    disks: usize,
+) -> Result<(bool, String, Consistency)> {
     let still = match world.server.status {
         ServerStatus::Shutoff => Some("the server is stopped"),
         ServerStatus::Paused => Some("the server is paused already"),
@@ -223,11 +238,15 @@ fn decide_pause(world: &CaptureWorld<'_>, wanted: Consistency, to_take: usize, d
     }
     match wanted {
         Consistency::None => Ok((false, "not asked for".to_owned(), Consistency::None)),
-        _ if disks < 2 || to_take == 0 => Ok((false, "one disk is at one moment by itself".to_owned(), Consistency::Crash)),
+        _ if disks < 2 || to_take == 0 => {
+            Ok((false, "one disk is at one moment by itself".to_owned(), Consistency::Crash))
+        }
         Consistency::Crash => match &world.pause_allowed {
             Ok(()) => Ok((true, "asked for".to_owned(), Consistency::None)),
-            Err(why) => Err(Error::conflict(format!("Consistency \"crash\" needs a short pause of the server, which is not allowed: {why}."))
-                .remedy("Ask for consistency \"none\" or \"auto\", or stop the server first.")),
+            Err(why) => Err(Error::conflict(format!(
+                "Consistency \"crash\" needs a short pause of the server, which is not allowed: {why}."
+            ))
+            .remedy("Ask for consistency \"none\" or \"auto\", or stop the server first.")),
         },
         Consistency::Auto => match &world.pause_allowed {
             Ok(()) => Ok((true, format!("{disks} disks shall be at one moment"), Consistency::None)),

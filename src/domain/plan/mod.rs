@@ -47,9 +47,9 @@ pub fn match_layers(server: &ServerFacts, found: &[FoundDisk], layers: &[Layer])
     found
         .iter()
         .map(|disk| {
-            let known = layers
-                .iter()
-                .find(|layer| layer.backend == disk.backend && layer.pool == disk.pool && layer.backend_id == disk.backend_id);
+            let known = layers.iter().find(|layer| {
+                layer.backend == disk.backend && layer.pool == disk.pool && layer.backend_id == disk.backend_id
+            });
             let mut layer = known.cloned().unwrap_or_else(|| Layer {
                 id: LayerId::new(),
                 server_id: server.id,
@@ -81,17 +81,24 @@ pub fn match_layers(server: &ServerFacts, found: &[FoundDisk], layers: &[Layer])
 /// `Conflict`, with the reason and what to do.
 pub fn refuse_unsupported(server: &ServerFacts, found: &[FoundDisk]) -> Result<()> {
     if server.image_id.is_none() {
-        return Err(Error::conflict(format!("Server {} boots from a volume; only servers that boot from an image can be captured.", server.id))
-            .remedy("Snapshot its volumes with Cinder; boot volumes will be supported by a later version."));
+        return Err(Error::conflict(format!(
+            "Server {} boots from a volume; only servers that boot from an image can be captured.",
+            server.id
+        ))
+        .remedy("Snapshot its volumes with Cinder; boot volumes will be supported by a later version."));
     }
     let yes = |key: &str| {
-        server.extra_specs.get(key).is_some_and(|value| {
-            !matches!(value.to_ascii_lowercase().as_str(), "" | "false" | "none" | "no" | "0")
-        })
+        server
+            .extra_specs
+            .get(key)
+            .is_some_and(|value| !matches!(value.to_ascii_lowercase().as_str(), "" | "false" | "none" | "no" | "0"))
     };
     for key in ["hw:tpm_version", "image:hw_tpm_version", "hw:tpm_model", "image:hw_tpm_model"] {
         if yes(key) {
-            return Err(Error::conflict(format!("Server {} has an emulated TPM ({key}), whose content cannot be taken back.", server.id)));
+            return Err(Error::conflict(format!(
+                "Server {} has an emulated TPM ({key}), whose content cannot be taken back.",
+                server.id
+            )));
         }
     }
     for key in ["hw:ephemeral_encryption", "image:hw_ephemeral_encryption"] {

@@ -146,7 +146,11 @@ pub fn plan(world: &RestoreWorld<'_>, request: &RestoreRequest) -> Result<Restor
     refuse_busy(world.server, &[ServerStatus::Active, ServerStatus::Shutoff], "restored")?;
 
     let (moves, whole) = moves(world, request)?;
-    let leaves = if whole { leaves(world, &moves, &target.left_out.iter().map(|out| out.key.clone()).collect::<Vec<_>>()) } else { vec![] };
+    let leaves = if whole {
+        leaves(world, &moves, &target.left_out.iter().map(|out| out.key.clone()).collect::<Vec<_>>())
+    } else {
+        vec![]
+    };
     for place in moves.iter().filter_map(|disk| disk.live).chain(leaves.iter().copied()) {
         let disk = &world.live[place].disk;
         if let Some(reason) = &disk.unsupported {
@@ -244,10 +248,16 @@ fn moves(world: &RestoreWorld<'_>, request: &RestoreRequest) -> Result<(Vec<Disk
                 let names: Vec<String> = parts
                     .iter()
                     .filter_map(|part| {
-                        part.attachment.device.clone().or_else(|| layer_of(part.layer_id).map(|layer| layer.key.clone()))
+                        part.attachment
+                            .device
+                            .clone()
+                            .or_else(|| layer_of(part.layer_id).map(|layer| layer.key.clone()))
                     })
                     .collect();
-                return Err(Error::bad_field("disks", format!("The snapshot has no disk {word}; it has {}.", names.join(", "))));
+                return Err(Error::bad_field(
+                    "disks",
+                    format!("The snapshot has no disk {word}; it has {}.", names.join(", ")),
+                ));
             }
         }
     }
@@ -257,10 +267,13 @@ fn moves(world: &RestoreWorld<'_>, request: &RestoreRequest) -> Result<(Vec<Disk
     let whole = !chosen.contains(&false);
     let mut moves = Vec::new();
     for part in parts.iter().zip(&chosen).filter(|(_, chosen)| **chosen).map(|(part, _)| *part) {
-        let layer = layer_of(part.layer_id).ok_or_else(|| Error::internal(format!("Layer {} is missing.", part.layer_id)))?;
+        let layer =
+            layer_of(part.layer_id).ok_or_else(|| Error::internal(format!("Layer {} is missing.", part.layer_id)))?;
         let live = world.live.iter().position(|live| live.layer.disk_id == layer.disk_id).or_else(|| {
             // After a rebuild the system disk is of another lineage, but it still is what gives way.
-            (layer.kind != DiskKind::Volume).then(|| world.live.iter().position(|live| live.disk.key == layer.key)).flatten()
+            (layer.kind != DiskKind::Volume)
+                .then(|| world.live.iter().position(|live| live.disk.key == layer.key))
+                .flatten()
         });
         if live.is_none() && (world.placement)(&layer.backend) == Placement::Named {
             return Err(Error::conflict(format!("The server has no disk {} now that could be replaced.", layer.key))
@@ -275,10 +288,12 @@ fn moves(world: &RestoreWorld<'_>, request: &RestoreRequest) -> Result<(Vec<Disk
 fn comeback(world: &RestoreWorld<'_>, part: &DiskSnapshot, live: Option<usize>) -> (Comeback, String) {
     if let (Some(node), Some(place)) = (world.unchanged_since, live) {
         let same = world.disk_snapshots.iter().any(|other| {
-            other.snapshot_id == node && other.origin == part.origin && (
-                // The live disk is the layer that carries it, or was made of it.
-                other.layer_id == world.live[place].layer.id || world.live[place].layer.parent == Some(part.origin)
-            )
+            other.snapshot_id == node
+                && other.origin == part.origin
+                && (
+                    // The live disk is the layer that carries it, or was made of it.
+                    other.layer_id == world.live[place].layer.id || world.live[place].layer.parent == Some(part.origin)
+                )
         });
         if same {
             return (Comeback::Keep, "the live disk holds exactly this: the server has not run since".to_owned());
@@ -342,10 +357,21 @@ fn order(world: &RestoreWorld<'_>, moves: &[DiskMove], leaves: &[usize], whole: 
             });
         }
         // What the node left out on purpose stays attached, behind the node's disks.
-        order.extend(attached.iter().filter(|place| !moves.iter().any(|disk| disk.live == Some(**place))).filter_map(|place| slot_of(*place)));
+        order.extend(
+            attached
+                .iter()
+                .filter(|place| !moves.iter().any(|disk| disk.live == Some(**place)))
+                .filter_map(|place| slot_of(*place)),
+        );
     } else {
         order.extend(attached.iter().filter_map(|place| slot_of(*place)));
-        order.extend(moves.iter().enumerate().filter(|(at, disk)| disk.live.is_none() && is_attached(*at)).map(|(at, _)| Slot::Comes(at)));
+        order.extend(
+            moves
+                .iter()
+                .enumerate()
+                .filter(|(at, disk)| disk.live.is_none() && is_attached(*at))
+                .map(|(at, _)| Slot::Comes(at)),
+        );
     }
     let kept = order.iter().zip(&attached).take_while(|(slot, place)| **slot == Slot::Stays(**place)).count();
     (order, kept)
@@ -372,7 +398,10 @@ pub fn equal_part<'a>(parts: &'a [DiskSnapshot], node: SnapshotId, layer: &Layer
 fn choose_branch(world: &RestoreWorld<'_>, request: &RestoreRequest, plan: &mut RestorePlan) -> Result<()> {
     if let Some(name) = &request.branch_name {
         if !plan.whole {
-            return Err(Error::bad_field("branch_name", "A branch begins only where all disks of the snapshot are restored."));
+            return Err(Error::bad_field(
+                "branch_name",
+                "A branch begins only where all disks of the snapshot are restored.",
+            ));
         }
         if world.forest.branch_named(name).is_some() {
             return Err(Error::conflict(format!("The server has a branch named {name} already."))
@@ -415,7 +444,11 @@ fn needs(world: &RestoreWorld<'_>, plan: &RestorePlan) -> Vec<(String, Need)> {
     if matches!(plan.safety, Safety::Take(_)) {
         for live in world.live.iter().filter(|live| live.disk.unsupported.is_none()) {
             if (world.placement)(&live.disk.backend) == Placement::Attached {
-                add_need(&mut needs, &live.disk.backend, Need { volumes: 0, snapshots: 1, gigabytes: gibibytes(live.disk.size_bytes) });
+                add_need(
+                    &mut needs,
+                    &live.disk.backend,
+                    Need { volumes: 0, snapshots: 1, gigabytes: gibibytes(live.disk.size_bytes) },
+                );
             }
         }
     }
@@ -423,7 +456,11 @@ fn needs(world: &RestoreWorld<'_>, plan: &RestorePlan) -> Vec<(String, Need)> {
         let Some(part) = world.disk_snapshots.iter().find(|part| part.id == disk.disk_snapshot) else { continue };
         let Some(layer) = world.layers.iter().find(|layer| layer.id == part.layer_id) else { continue };
         if (world.placement)(&layer.backend) == Placement::Attached {
-            add_need(&mut needs, &layer.backend, Need { volumes: 1, snapshots: 0, gigabytes: gibibytes(part.size_bytes) });
+            add_need(
+                &mut needs,
+                &layer.backend,
+                Need { volumes: 1, snapshots: 0, gigabytes: gibibytes(part.size_bytes) },
+            );
         }
     }
     needs
@@ -442,8 +479,12 @@ fn safety_gone(world: &RestoreWorld<'_>, plan: &RestorePlan, target: SnapshotId)
         .filter(|node| !world.forest.branches.iter().any(|branch| branch.fork_snapshot_id == Some(node.id)))
         .filter(|node| {
             world.disk_snapshots.iter().filter(|part| part.snapshot_id == node.id).all(|part| {
-                let shared = world.disk_snapshots.iter().any(|other| other.origin == part.origin && other.id != part.id);
-                let needed = world.layers.iter().any(|layer| layer.parent == Some(part.origin) || layer.equals == Some(part.origin));
+                let shared =
+                    world.disk_snapshots.iter().any(|other| other.origin == part.origin && other.id != part.id);
+                let needed = world
+                    .layers
+                    .iter()
+                    .any(|layer| layer.parent == Some(part.origin) || layer.equals == Some(part.origin));
                 !shared && !needed
             })
         })

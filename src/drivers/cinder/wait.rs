@@ -1,7 +1,9 @@
 //! Waiting for Cinder, which answers before it works.
 //!
 //! Made: `creating` -> `available` or `error`. Removed: `deleting` -> gone or `error_deleting` — or back to `available`,
-//! which is how a backend says that something still hangs on it; Cinder then has told nobody but its log.
+//! which is how a backend says that something still hangs on it; Cinder then has told nobody but its log. On Ceph that
+//! is a volume made of the snapshot, as long as clones have format 1: the snapshot is protected. With format 2 (`ceph
+//! osd set-require-min-compat-client mimic`) the snapshot goes, and Ceph keeps its content for the clone.
 
 use std::time::Duration;
 
@@ -14,7 +16,7 @@ use crate::error::{Error, Kind, Result};
 pub struct Waiting {
     /// Pause before the second look.
     pub pause_first: Duration,
-    /// Longest pause; pauses grow by half.
+    /// Longest pause; pauses grow by a quarter.
     pub pause_max: Duration,
     /// When to give up on a snapshot.
     pub snapshot_timeout: Duration,
@@ -105,7 +107,7 @@ pub(super) async fn until_removed(waiting: &Waiting, cinder: &Cinder, object: Ob
                 return Err(Error::conflict(format!(
                     "{object} cannot be deleted: the backend says that it is in use."
                 ))
-                .remedy("Remove what was made of it first."));
+                .remedy("Remove what was made of it first. (Ceph keeps such a snapshot by itself where clones have format 2.)"));
             }
             Some(status @ ("error" | "error_deleting")) => {
                 return Err(Error::backend(format!("{object} could not be deleted; it is {status}."))
@@ -142,7 +144,7 @@ impl Pauses {
                 .remedy("Look at cinder-volume and its backend."));
         }
         clock::sleep(self.next).await;
-        self.next = self.next.mul_f32(1.5).min(self.waiting.pause_max);
+        self.next = self.next.mul_f32(1.25).min(self.waiting.pause_max);
         Ok(())
     }
 }

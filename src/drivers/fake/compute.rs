@@ -74,10 +74,8 @@ impl Compute for FakeCloud {
     }
 
     async fn actions(&self, id: ServerId) -> Result<Vec<ServerAction>> {
-        self.call("actions", |state| {
-            Ok(state.server(id)?.actions.iter().rev().take(ACTIONS_MAX).cloned().collect())
-        })
-        .await
+        self.call("actions", |state| Ok(state.server(id)?.actions.iter().rev().take(ACTIONS_MAX).cloned().collect()))
+            .await
     }
 
     async fn lock(&self, id: ServerId, reason: &str) -> Result<()> {

@@ -131,7 +131,7 @@ impl FakeCloud {
 }
 
 /// See [`FakeCloud::our_objects`].
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Objects {
     /// Every disk: backend id, and a name that begins with `ratoon.` where it is ours.
     pub disks: Vec<(String, String)>,

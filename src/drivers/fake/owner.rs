@@ -84,7 +84,8 @@ impl FakeCloud {
     pub fn add_volume(&self, name: &str) -> String {
         let mut state = self.state();
         let id = state.fresh("volume");
-        let facts = DiskFacts { name: Some(name.to_owned()), volume_type: Some("fast".to_owned()), ..DiskFacts::default() };
+        let facts =
+            DiskFacts { name: Some(name.to_owned()), volume_type: Some("fast".to_owned()), ..DiskFacts::default() };
         let volume = Volume {
             project_id: PROJECT.to_owned(),
             bytes: vec![0; SECTORS],

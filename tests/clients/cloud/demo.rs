@@ -71,12 +71,29 @@ impl User {
 
     /// Boots a server from the test image; returns its id once it is ACTIVE.
     pub async fn boot(&self, name: &str) -> String {
+        let image = self.image().await;
+        self.boot_with(name, json!({"imageRef": image, "metadata": {"purpose": "test"}})).await
+    }
+
+    /// Boots a server from a volume that Nova makes of the test image and deletes with the server.
+    pub async fn boot_from_volume(&self, name: &str) -> String {
+        let disk = json!({"uuid": self.image().await, "source_type": "image", "destination_type": "volume",
+            "boot_index": 0, "volume_size": 1, "delete_on_termination": true});
+        self.boot_with(name, json!({"block_device_mapping_v2": [disk]})).await
+    }
+
+    async fn image(&self) -> Value {
         let (_, images) = self.send(reqwest::Method::GET, format!("{}/v2/images?name=tick", self.image), None).await;
+        images["images"][0]["id"].clone()
+    }
+
+    async fn boot_with(&self, name: &str, mut server: Value) -> String {
         let (_, flavors) = self.compute(reqwest::Method::GET, "flavors", None).await;
         let flavor = flavors["flavors"].as_array().unwrap().iter().find(|f| f["name"] == "tiny").unwrap();
-        let body = json!({"server": {"name": name, "imageRef": images["images"][0]["id"], "flavorRef": flavor["id"],
-            "networks": "none", "metadata": {"purpose": "test"}}});
-        let (status, body) = self.compute(reqwest::Method::POST, "servers", Some(body)).await;
+        server["name"] = json!(name);
+        server["flavorRef"] = flavor["id"].clone();
+        server["networks"] = json!("none");
+        let (status, body) = self.compute(reqwest::Method::POST, "servers", Some(json!({"server": server}))).await;
         assert_eq!(status, 202, "{body}");
         let id = body["server"]["id"].as_str().unwrap().to_owned();
         until("the server is ACTIVE", async || {

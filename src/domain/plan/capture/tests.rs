@@ -1,3 +1,5 @@
+//! What the capture planner decides, and what it refuses.
+
 use std::collections::BTreeMap;
 
 use super::*;
@@ -115,7 +117,10 @@ impl Scene {
             kind: layer.kind,
             position: u32::try_from(place).unwrap(),
             size_bytes: 1 << 30,
-            attachment: Attachment { device: Some(format!("/dev/vd{}", char::from(b'a' + place as u8))), ..Attachment::default() },
+            attachment: Attachment {
+                device: Some(format!("/dev/vd{}", char::from(b'a' + place as u8))),
+                ..Attachment::default()
+            },
             facts: DiskFacts::default(),
             unsupported: None,
             foreign_snapshots: vec![],
@@ -185,7 +190,11 @@ pub const SPOILS: [Spoil; 9] = [
     ("Nova is at work", |scene| scene.server.task_state = Some("rebuilding".into()), "rebuilding"),
     ("it is locked", |scene| scene.server.locked = true, "is locked"),
     ("it is in an error", |scene| scene.server.status = ServerStatus::from_nova("ERROR"), "is ERROR"),
-    ("it is shelved", |scene| scene.server.status = ServerStatus::from_nova("SHELVED_OFFLOADED"), "is SHELVED_OFFLOADED"),
+    (
+        "it is shelved",
+        |scene| scene.server.status = ServerStatus::from_nova("SHELVED_OFFLOADED"),
+        "is SHELVED_OFFLOADED",
+    ),
 ];
 
 fn extra(scene: &mut Scene, key: &str, value: &str) {
@@ -272,7 +281,11 @@ fn a_node_grows_from_current_on_the_current_branch() {
 
     let lost = Scene::new(chain, None, "main", &["disk"]);
     let plan = lost.capture(Consistency::Auto, &[]).unwrap();
-    assert_eq!((plan.parent, plan.branch), (None, BranchChoice::New("branch-2".into())), "another root, another branch");
+    assert_eq!(
+        (plan.parent, plan.branch),
+        (None, BranchChoice::New("branch-2".into())),
+        "another root, another branch"
+    );
 
     let mut rebuilt = Scene::new(chain, Some("b"), "main", &["disk"]);
     rebuilt.live[0].is_new = true;
@@ -282,7 +295,11 @@ fn a_node_grows_from_current_on_the_current_branch() {
     let mut wider = Scene::new(chain, Some("b"), "main", &["disk", "data"]);
     wider.live[1].is_new = true;
     let plan = wider.capture(Consistency::Auto, &[]).unwrap();
-    assert_eq!((plan.parent, plan.branch), (Some(wider.node("b")), branch(&wider, "main")), "a new volume is no rebuild");
+    assert_eq!(
+        (plan.parent, plan.branch),
+        (Some(wider.node("b")), branch(&wider, "main")),
+        "a new volume is no rebuild"
+    );
 }
 
 #[test]
@@ -367,7 +384,11 @@ fn a_capture_needs_one_snapshot_for_each_volume_and_none_for_named_disks() {
     let mut scene = Scene::unknown(&["disk", "disk.eph0", "data", "logs"]);
     scene.live[2].disk.size_bytes = (5 << 30) + 1;
     let plan = scene.capture(Consistency::Auto, &[]).unwrap();
-    assert_eq!(plan.needs, [("attached".to_owned(), Need { volumes: 0, snapshots: 2, gigabytes: 7 })], "GiB are rounded up");
+    assert_eq!(
+        plan.needs,
+        [("attached".to_owned(), Need { volumes: 0, snapshots: 2, gigabytes: 7 })],
+        "GiB are rounded up"
+    );
     let plan = scene.capture(Consistency::Auto, &["logs"]).unwrap();
     assert_eq!(plan.needs, [("attached".to_owned(), Need { volumes: 0, snapshots: 1, gigabytes: 6 })]);
 }

@@ -1,3 +1,5 @@
+//! What the restore planner decides, and what it refuses.
+
 use super::*;
 use crate::domain::disk::DiskFacts;
 use crate::domain::plan::capture::tests::{SPOILS, Scene, placement};
@@ -144,7 +146,11 @@ fn disks_come_back_by_cloning_unless_a_parked_one_is_untouched_or_the_live_one_i
     let plan = ask(&parked, Ask { untouched: vec![layer], ..to("b") }).unwrap();
     assert_eq!(comebacks(&plan), [Comeback::Clone, Comeback::Reuse(layer)]);
     assert_eq!(plan.needs[0].1.volumes, 0, "nothing is made for a parked one");
-    assert_eq!(comebacks(&ask(&parked, to("b")).unwrap()), [Comeback::Clone, Comeback::Clone], "somebody has touched it");
+    assert_eq!(
+        comebacks(&ask(&parked, to("b")).unwrap()),
+        [Comeback::Clone, Comeback::Clone],
+        "somebody has touched it"
+    );
     let plan = ask(&parked, Ask { untouched: vec![layer], ..to("a") }).unwrap();
     assert_eq!(comebacks(&plan), [Comeback::Clone, Comeback::Clone], "it equals another node");
 
@@ -158,7 +164,11 @@ fn disks_come_back_by_cloning_unless_a_parked_one_is_untouched_or_the_live_one_i
     let shared = part(&halfway, "b", "disk").origin;
     let mine = part(&halfway, "c", "disk").id;
     halfway.parts.iter_mut().find(|part| part.id == mine).unwrap().origin = shared;
-    assert_eq!(comebacks(&ask(&halfway, to("b")).unwrap()), [Comeback::Keep, Comeback::Clone], "b and c share the system disk");
+    assert_eq!(
+        comebacks(&ask(&halfway, to("b")).unwrap()),
+        [Comeback::Keep, Comeback::Clone],
+        "b and c share the system disk"
+    );
 }
 
 #[test]
@@ -229,7 +239,12 @@ fn a_branch_is_continued_at_its_tip_and_begun_anywhere_else() {
     assert_eq!(branch(ask(&rest, to("c")).unwrap()), on(&rest, "main"), "here already");
 
     // On a branch of its own, away from main.
-    let mut side = Scene::new(&[("a", None, "main"), ("b", Some("a"), "main"), ("s", Some("a"), "side")], Some("s"), "side", &["disk"]);
+    let mut side = Scene::new(
+        &[("a", None, "main"), ("b", Some("a"), "main"), ("s", Some("a"), "side")],
+        Some("s"),
+        "side",
+        &["disk"],
+    );
     for node in ["a", "b", "s"] {
         side.holds(node, &["disk"]);
     }
@@ -257,7 +272,11 @@ fn only_named_disks_come_back_and_the_rest_stays_on_its_branch() {
         let plan = ask(&running, Ask { disks: Some(&words), ..to("a") }).unwrap();
         assert_eq!(plan.moves.len(), 1, "{word}");
         assert_eq!(plan.moves[0].live, Some(1), "{word}");
-        assert_eq!((plan.whole, plan.branch, plan.current_after), (false, None, None), "{word}: the safety snapshot is where we are");
+        assert_eq!(
+            (plan.whole, plan.branch, plan.current_after),
+            (false, None, None),
+            "{word}: the safety snapshot is where we are"
+        );
         assert_eq!(plan.order, [Slot::Comes(0), Slot::Stays(2)], "{word}");
         assert_eq!(plan.leaves, [0_usize; 0], "{word}");
     }
@@ -278,7 +297,8 @@ fn only_named_disks_come_back_and_the_rest_stays_on_its_branch() {
 fn the_volumes_stand_in_the_nodes_order_and_those_at_the_beginning_are_kept() {
     use Slot::{Comes, Stays};
     // Live disks: disk is 0, so volumes begin at 1. Moves: the node's disks in its order.
-    type Case = (&'static str, &'static [&'static str], &'static [&'static str], &'static [Slot], usize, &'static [usize]);
+    type Case =
+        (&'static str, &'static [&'static str], &'static [&'static str], &'static [Slot], usize, &'static [usize]);
     const CASES: &[Case] = &[
         ("all come", &["x", "y"], &["x", "y"], &[Comes(1), Comes(2)], 0, &[]),
         ("one was detached", &["x", "y"], &["y"], &[Comes(1), Comes(2)], 0, &[]),
@@ -300,7 +320,11 @@ fn the_volumes_stand_in_the_nodes_order_and_those_at_the_beginning_are_kept() {
             }
         }
         let plan = ask(&scene, to("a")).unwrap();
-        assert_eq!((plan.order.as_slice(), plan.order_kept, plan.leaves.as_slice()), (*order, *kept, *leaves), "{name}");
+        assert_eq!(
+            (plan.order.as_slice(), plan.order_kept, plan.leaves.as_slice()),
+            (*order, *kept, *leaves),
+            "{name}"
+        );
     }
 }
 
@@ -401,7 +425,12 @@ fn an_older_safety_snapshot_goes_unless_somebody_needs_it() {
 
     let mut forked = made();
     let fork = Some(forked.node("b"));
-    let branch = Branch { id: BranchId::new(), name: "side".into(), fork_snapshot_id: fork, ..forked.grove.forest.branches[0].clone() };
+    let branch = Branch {
+        id: BranchId::new(),
+        name: "side".into(),
+        fork_snapshot_id: fork,
+        ..forked.grove.forest.branches[0].clone()
+    };
     forked.grove.forest.branches.push(branch);
     assert_eq!(gone(&forked, "a"), [], "a branch begins at it");
 

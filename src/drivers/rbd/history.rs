@@ -1,0 +1,193 @@
+//! Snapshots of an image: taken, removed, listed, with their clones; and whether the image has changed since one.
+//! Blocking, as all of [`Image`].
+//!
+//! A snapshot that is removed while clones need it goes to a namespace of its own (`Trash` here) under a new name, until
+//! the last clone is gone: it still counts where an image is removed, and nowhere else.
+#![allow(unsafe_code)]
+
+use std::ffi::{c_int, c_void};
+use std::ptr;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::connection::{c_string, own_str};
+use super::errno::{EEXIST, ENOENT, check};
+use super::image::Image;
+use super::librbd::{LinkedImageSpecT, SNAP_NAMESPACE_TRASH, SNAP_NAMESPACE_USER, SnapInfoT, fill};
+use crate::error::{Error, Result};
+
+/// What kind of snapshot it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SnapshotKind {
+    /// Made by somebody, under a name of his.
+    User,
+    /// Removed, and kept by Ceph until its last clone goes.
+    Trash,
+    /// A group's or a mirror's.
+    Other,
+}
+
+/// A snapshot on an image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Snapshot {
+    /// Number, unique on the image for ever.
+    pub id: u64,
+    /// Name.
+    pub name: String,
+    /// Size of the image then, in bytes.
+    pub size_bytes: u64,
+    /// Kind.
+    pub kind: SnapshotKind,
+}
+
+impl Image {
+    /// All snapshots, oldest first, those that wait in the trash for their last clone included.
+    ///
+    /// # Errors
+    /// See [`Image::size_bytes`].
+    pub fn snapshots(&self) -> Result<Vec<Snapshot>> {
+        // SAFETY: the image is open, the array has room for `count` entries; C ends the list with a null name.
+        let (code, mut infos) = fill(SnapInfoT::empty, |infos, count| unsafe {
+            let mut room = c_int::try_from(*count).unwrap_or(c_int::MAX);
+            let code = (self.api().rbd_snap_list)(self.handle(), infos, &raw mut room);
+            *count = usize::try_from(if code < 0 { room } else { code }).unwrap_or_default();
+            code
+        });
+        check(code, || format!("list the snapshots of RBD image {}", self.label()))?;
+        let named: Vec<(u64, u64, String)> = infos
+            .iter()
+            // SAFETY: the filled entries hold terminated strings.
+            .map(|info| (info.id, info.size, unsafe { own_str(info.name) }))
+            .collect();
+        // The end mark that C looks for stands behind the filled entries, in room that `fill` has cut off but kept.
+        infos.push(SnapInfoT::empty());
+        // SAFETY: frees the names up to the null name; they are not used again.
+        unsafe { (self.api().rbd_snap_list_end)(infos.as_mut_ptr()) };
+        named
+            .into_iter()
+            .map(|(id, size_bytes, name)| Ok(Snapshot { id, name, size_bytes, kind: self.snapshot_kind(id)? }))
+            .collect()
+    }
+
+    fn snapshot_kind(&self, id: u64) -> Result<SnapshotKind> {
+        let mut kind: c_int = 0;
+        // SAFETY: the image is open, `kind` a place for the number.
+        let code = unsafe { (self.api().rbd_snap_get_namespace_type)(self.handle(), id, &raw mut kind) };
+        check(code, || format!("read the kind of snapshot {id} of RBD image {}", self.label()))?;
+        Ok(match kind {
+            SNAP_NAMESPACE_USER => SnapshotKind::User,
+            SNAP_NAMESPACE_TRASH => SnapshotKind::Trash,
+            _ => SnapshotKind::Other,
+        })
+    }
+
+    /// The snapshot of a name, if there is one that was not removed.
+    ///
+    /// # Errors
+    /// See [`Image::size_bytes`].
+    pub fn snapshot(&self, name: &str) -> Result<Option<Snapshot>> {
+        Ok(self.snapshots()?.into_iter().find(|snapshot| snapshot.kind == SnapshotKind::User && snapshot.name == name))
+    }
+
+    /// Takes a snapshot; one of that name that is there already counts as taken.
+    ///
+    /// # Errors
+    /// See [`Image::size_bytes`].
+    pub fn create_snapshot(&self, name: &str) -> Result<()> {
+        let c_name = c_string(name)?;
+        // SAFETY: the image is open, the string terminated.
+        let code = unsafe { (self.api().rbd_snap_create)(self.handle(), c_name.as_ptr()) };
+        if code != -EEXIST {
+            check(code, || format!("take snapshot {}@{name}", self.label()))?;
+        }
+        Ok(())
+    }
+
+    /// Removes a snapshot; an absent one counts as removed. Clones keep their content: Ceph moves it to its trash.
+    ///
+    /// # Errors
+    /// `Conflict` if somebody protected it.
+    pub fn remove_snapshot(&self, name: &str) -> Result<()> {
+        let c_name = c_string(name)?;
+        // SAFETY: the image is open, the string terminated.
+        let code = unsafe { (self.api().rbd_snap_remove)(self.handle(), c_name.as_ptr()) };
+        if code != -ENOENT {
+            check(code, || format!("remove snapshot {}@{name}", self.label()))?;
+        }
+        Ok(())
+    }
+
+    /// Ids of the clones of a snapshot, wherever they are, in the trash too.
+    ///
+    /// # Errors
+    /// See [`Image::size_bytes`].
+    pub fn children(&self, snapshot: &str) -> Result<Vec<String>> {
+        let c_name = c_string(snapshot)?;
+        // SAFETY: the image is open, the string terminated. The image stands at the snapshot until the reset below.
+        let code = unsafe { (self.api().rbd_snap_set)(self.handle(), c_name.as_ptr()) };
+        check(code, || format!("look at snapshot {}@{snapshot}", self.label()))?;
+        let found = self.children_here(snapshot);
+        // SAFETY: as above; null = the image itself.
+        let code = unsafe { (self.api().rbd_snap_set)(self.handle(), ptr::null()) };
+        check(code, || format!("look at RBD image {} again", self.label()))?;
+        found
+    }
+
+    fn children_here(&self, snapshot: &str) -> Result<Vec<String>> {
+        // SAFETY: the image is open, the array has room for `count` entries.
+        let (code, mut specs) = fill(LinkedImageSpecT::empty, |specs, count| unsafe {
+            (self.api().rbd_list_children3)(self.handle(), specs, count)
+        });
+        check(code, || format!("list the clones of {}@{snapshot}", self.label()))?;
+        // SAFETY: the filled entries hold terminated strings.
+        let ids = specs.iter().map(|spec| unsafe { own_str(spec.image_id) }).collect();
+        // SAFETY: frees the strings of exactly the filled entries; they are not used again.
+        unsafe { (self.api().rbd_linked_image_spec_list_cleanup)(specs.as_mut_ptr(), specs.len()) };
+        Ok(ids)
+    }
+
+    /// Whether anything was written, discarded or zeroed since a snapshot of this image.
+    ///
+    /// By whole objects: with fast-diff this reads the object maps only, and it counts every write, also one that put
+    /// the same bytes there. Comparing extents instead would read every object's history and, before Ceph 18.2.2, not
+    /// notice a discard at the end of an object.
+    ///
+    /// # Errors
+    /// See [`Image::size_bytes`].
+    pub fn changed_since(&self, snapshot: &str) -> Result<bool> {
+        let c_name = c_string(snapshot)?;
+        let changed = AtomicBool::new(false);
+        let size = self.size_bytes()?;
+        // SAFETY: the image is open, the string terminated; the callback gets a pointer to `changed`, which outlives
+        // the call (it returns after the last callback), and only stores to it atomically.
+        let code = unsafe {
+            (self.api().rbd_diff_iterate2)(
+                self.handle(),
+                c_name.as_ptr(),
+                0,
+                size,
+                0,
+                1,
+                note_change,
+                (&raw const changed).cast_mut().cast(),
+            )
+        };
+        if changed.load(Ordering::SeqCst) {
+            return Ok(true);
+        }
+        check(code, || format!("compare RBD image {} with its snapshot {snapshot}", self.label()))?;
+        Ok(false)
+    }
+
+    /// The error for a snapshot that should be there.
+    #[must_use]
+    pub fn missing_snapshot(&self, name: &str) -> Error {
+        Error::not_found("RBD snapshot", format!("{}@{name}", self.label()))
+    }
+}
+
+/// Notes that there is a difference and stops the iteration (any negative number does).
+extern "C" fn note_change(_offset: u64, _length: usize, _exists: c_int, changed: *mut c_void) -> c_int {
+    // SAFETY: `changed` is the pointer to the AtomicBool that changed_since passed, alive during the iteration.
+    unsafe { &*changed.cast::<AtomicBool>() }.store(true, Ordering::SeqCst);
+    -1
+}

@@ -1,0 +1,348 @@
+//! A pool of RBD images: list, open, clone, rename, remove. Blocking.
+//!
+//! **Renames can be found half done.** librbd renames in three writes: (1) the object `rbd_id.<new>` is made, (2) the
+//! pool's directory is changed, in one atomic act, (3) `rbd_id.<old>` is removed. Who dies between them leaves an image
+//! that opens under two names; the directory's is the true one (it is what opening *by id* answers, and what a listing
+//! shows), the other is stale, and blocks both its name and every later rename to it (`EEXIST`). For Nova the stale name
+//! would even be a disk. So nobody here trusts "it opens under that name" alone: [`Pool::holder`] compares both, and
+//! [`Pool::rename`] and `holder` take stale names of our own images away.
+#![allow(unsafe_code)]
+
+use std::ffi::{CString, c_char};
+use std::ptr;
+use std::sync::Arc;
+
+use super::connection::{Connection, as_setup_fault, c_string, own_str};
+use super::errno::{self, ENOENT, check};
+use super::image::{Access, Image, Shape};
+use super::librbd::{Api, ImageSpecT, ImageT, IoctxT, OptionsT, TRASH_SOURCE_REMOVING, TrashInfoT, fill, option};
+use super::naming::IMAGE_PREFIX;
+use crate::error::{Error, Result};
+
+/// A pool, opened.
+pub struct Pool {
+    connection: Arc<Connection>,
+    io: IoctxT,
+    name: String,
+}
+
+// SAFETY: an ioctx may move between threads (librados locks inside); `Pool` is not `Sync`, so one thread uses it.
+unsafe impl Send for Pool {}
+
+/// One line of a pool's listing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// Image id.
+    pub id: String,
+    /// Image name.
+    pub name: String,
+}
+
+impl Pool {
+    /// Opens a pool.
+    ///
+    /// # Errors
+    /// `Backend` if there is no such pool (never `NotFound`: that would read as "the image is gone").
+    pub fn open(connection: &Arc<Connection>, name: &str) -> Result<Self> {
+        let c_name = c_string(name)?;
+        let mut io: IoctxT = ptr::null_mut();
+        // SAFETY: the cluster handle is connected, the name terminated, `io` a place for the handle.
+        let code = unsafe { (connection.api.rados_ioctx_create)(connection.handle(), c_name.as_ptr(), &raw mut io) };
+        if code == -ENOENT {
+            let error = errno::error(code, &format!("open Ceph pool {name}"));
+            return Err(as_setup_fault(error, "Check the pool's name in the configuration: `ceph osd pool ls`."));
+        }
+        check(code, || format!("open Ceph pool {name}"))?;
+        Ok(Self { connection: connection.clone(), io, name: name.to_owned() })
+    }
+
+    fn api(&self) -> &'static Api {
+        self.connection.api
+    }
+
+    /// The pool's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Our own number, to tell our watches from others'.
+    #[must_use]
+    pub fn client_id(&self) -> u64 {
+        self.connection.client_id()
+    }
+
+    /// All images, as the pool's directory has them.
+    ///
+    /// # Errors
+    /// As [`super::errno`] maps them.
+    pub fn list(&self) -> Result<Vec<Listed>> {
+        // SAFETY: the ioctx is live, the array has room for `count` entries.
+        let (code, mut specs) =
+            fill(ImageSpecT::empty, |specs, count| unsafe { (self.api().rbd_list2)(self.io, specs, count) });
+        check(code, || format!("list the images of pool {}", self.name))?;
+        // SAFETY: the filled entries hold terminated strings.
+        let listed = specs.iter().map(|spec| unsafe { Listed { id: own_str(spec.id), name: own_str(spec.name) } });
+        let listed = listed.collect();
+        // SAFETY: frees the strings of exactly the filled entries; they are not used again.
+        unsafe { (self.api().rbd_image_spec_list_cleanup)(specs.as_mut_ptr(), specs.len()) };
+        Ok(listed)
+    }
+
+    /// Opens an image by its id; `None` if there is none.
+    ///
+    /// # Errors
+    /// As [`super::errno`] maps them.
+    pub fn open_id(&self, id: &str, access: Access) -> Result<Option<Image>> {
+        let api = self.api();
+        let open = match access {
+            Access::Read => api.rbd_open_by_id_read_only,
+            Access::Write => api.rbd_open_by_id,
+        };
+        self.open_with(open, id, &format!("open RBD image id {id} in pool {}", self.name))
+    }
+
+    /// Opens an image by the name that it opens under (which may be a stale one, see [`Pool::holder`]).
+    ///
+    /// # Errors
+    /// As [`super::errno`] maps them.
+    pub fn open_name(&self, name: &str, access: Access) -> Result<Option<Image>> {
+        let api = self.api();
+        let open = match access {
+            Access::Read => api.rbd_open_read_only,
+            Access::Write => api.rbd_open,
+        };
+        self.open_with(open, name, &format!("open RBD image {}/{name}", self.name))
+    }
+
+    fn open_with(
+        &self,
+        open: unsafe extern "C" fn(IoctxT, *const c_char, *mut ImageT, *const c_char) -> i32,
+        what: &str,
+        doing: &str,
+    ) -> Result<Option<Image>> {
+        if what.is_empty() {
+            return Ok(None);
+        }
+        let c_what = c_string(what)?;
+        let mut image: ImageT = ptr::null_mut();
+        // SAFETY: the ioctx is live, the string terminated, `image` a place for the handle; no snapshot is asked for.
+        let code = unsafe { open(self.io, c_what.as_ptr(), &raw mut image, ptr::null()) };
+        if code == -ENOENT {
+            return Ok(None);
+        }
+        check(code, || doing.to_owned())?;
+        Image::new(self.connection.clone(), image, &self.name).map(Some)
+    }
+
+    /// The true name of an image: what the directory says.
+    ///
+    /// # Errors
+    /// As [`super::errno`] maps them.
+    pub fn name_of(&self, id: &str) -> Result<Option<String>> {
+        Ok(self.open_id(id, Access::Read)?.map(|image| image.name().to_owned()))
+    }
+
+    /// Which image (id) opens under a name, stale or not.
+    fn opens_as(&self, name: &str) -> Result<Option<String>> {
+        Ok(self.open_name(name, Access::Read)?.map(|image| image.id().to_owned()))
+    }
+
+    /// Which image (id) bears a name. A stale name of one of our images is taken away and counts as free.
+    ///
+    /// # Errors
+    /// `Conflict` if the name is a stale one of an image that is not ours; else as [`super::errno`] maps them.
+    pub fn holder(&self, name: &str) -> Result<Option<String>> {
+        let Some(id) = self.opens_as(name)? else { return Ok(None) };
+        match self.name_of(&id)? {
+            Some(true_name) if true_name == name => Ok(Some(id)),
+            Some(true_name) if true_name.starts_with(IMAGE_PREFIX) => {
+                self.drop_stale_name(name)?;
+                Ok(None)
+            }
+            true_name => Err(Error::conflict(format!(
+                "RBD image {}/{name} opens as image id {id}, whose name is {}: a rename was left half done.",
+                self.name,
+                true_name.as_deref().unwrap_or("not listed"),
+            ))
+            .remedy(format!(
+                "If that image is right, remove the stale object: `rados -p {} rm rbd_id.{name}`.",
+                self.name
+            ))),
+        }
+    }
+
+    /// Removes `rbd_id.<name>`. Only called when the directory gives that image another name.
+    fn drop_stale_name(&self, name: &str) -> Result<()> {
+        let object = c_string(&format!("rbd_id.{name}"))?;
+        // SAFETY: the ioctx is live, the string terminated.
+        let code = unsafe { (self.api().rados_remove)(self.io, object.as_ptr()) };
+        if code == -ENOENT {
+            return Ok(());
+        }
+        check(code, || format!("remove the stale name {} from pool {}", name, self.name))?;
+        Ok(())
+    }
+
+    /// Renames the image with this id from one name to another. Doing it again is well; a rename that somebody left
+    /// half done is finished.
+    ///
+    /// # Errors
+    /// `NotFound` if there is no such image; `Conflict` if it bears neither name, or another image has the new one.
+    pub fn rename(&self, id: &str, from: &str, to: &str) -> Result<()> {
+        let pool = &self.name;
+        let Some(name) = self.name_of(id)? else { return Err(self.missing(id, from)) };
+        if name == to {
+            // Done before, but perhaps without the third write.
+            if self.opens_as(from)?.as_deref() == Some(id) {
+                self.drop_stale_name(from)?;
+            }
+            return Ok(());
+        }
+        if name != from {
+            return Err(Error::conflict(format!("RBD image id {id} in pool {pool} is named {name}, not {from}.")));
+        }
+        if self.opens_as(to)?.as_deref() == Some(id) {
+            // Only the first write was done: begin again.
+            self.drop_stale_name(to)?;
+        } else if let Some(other) = self.holder(to)? {
+            return Err(Error::conflict(format!(
+                "RBD image {pool}/{from} cannot be renamed: {to} is the name of image id {other}."
+            )));
+        }
+        let (c_from, c_to) = (c_string(from)?, c_string(to)?);
+        // SAFETY: the ioctx is live, both strings terminated.
+        let code = unsafe { (self.api().rbd_rename)(self.io, c_from.as_ptr(), c_to.as_ptr()) };
+        check(code, || format!("rename RBD image {pool}/{from} to {to}"))?;
+        Ok(())
+    }
+
+    /// The error for an image that should be there.
+    #[must_use]
+    pub fn missing(&self, id: &str, name: &str) -> Error {
+        Error::not_found("RBD image", format!("id {id} ({name}) in pool {}", self.name))
+    }
+
+    /// Makes a copy-on-write clone (format 2: the snapshot needs no protection) of `parent@snapshot` as `child` in pool
+    /// `into`.
+    ///
+    /// # Errors
+    /// As [`super::errno`] maps them.
+    pub fn clone_image(&self, parent: &str, snapshot: &str, into: &Self, child: &str, shape: &Shape) -> Result<()> {
+        let options = CloneOptions::new(self.api(), shape)?;
+        let names: Vec<CString> = [parent, snapshot, child].into_iter().map(c_string).collect::<Result<_>>()?;
+        // SAFETY: both ioctxs and the options are live, the strings terminated; nothing is kept after the call.
+        let code = unsafe {
+            (self.api().rbd_clone3)(
+                self.io,
+                names[0].as_ptr(),
+                names[1].as_ptr(),
+                into.io,
+                names[2].as_ptr(),
+                options.raw,
+            )
+        };
+        check(code, || format!("clone {}/{parent}@{snapshot} to {}/{child}", self.name, into.name))?;
+        Ok(())
+    }
+
+    /// Removes an image by name; `false` if there is none.
+    ///
+    /// # Errors
+    /// `Conflict` if it has snapshots or is open somewhere.
+    pub fn remove(&self, name: &str) -> Result<bool> {
+        let c_name = c_string(name)?;
+        // SAFETY: the ioctx is live, the string terminated.
+        let code = unsafe { (self.api().rbd_remove)(self.io, c_name.as_ptr()) };
+        if code == -ENOENT {
+            return Ok(false);
+        }
+        check(code, || format!("remove RBD image {}/{name}", self.name))?;
+        Ok(true)
+    }
+
+    /// Finishes removals of images of this name that were interrupted: `rbd_remove` works by way of the pool's trash,
+    /// and who dies in between leaves the image there, marked as being removed.
+    ///
+    /// # Errors
+    /// As [`super::errno`] maps them.
+    pub fn finish_removals(&self, name: &str) -> Result<()> {
+        for id in self.begun_removals(name)? {
+            let c_id = c_string(&id)?;
+            // SAFETY: the ioctx is live, the string terminated. "force" passes over the deferment time only.
+            let code = unsafe { (self.api().rbd_trash_remove)(self.io, c_id.as_ptr(), true) };
+            if code != -ENOENT {
+                check(code, || format!("finish the removal of RBD image {}/{name} (id {id})", self.name))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn begun_removals(&self, name: &str) -> Result<Vec<String>> {
+        // SAFETY: the ioctx is live, the array has room for `count` entries.
+        let (code, mut entries) =
+            fill(TrashInfoT::empty, |entries, count| unsafe { (self.api().rbd_trash_list)(self.io, entries, count) });
+        check(code, || format!("list the trash of pool {}", self.name))?;
+        let found = entries
+            .iter()
+            .filter(|entry| entry.source == TRASH_SOURCE_REMOVING)
+            // SAFETY: the filled entries hold terminated strings.
+            .map(|entry| unsafe { (own_str(entry.id), own_str(entry.name)) })
+            .filter(|(_, entry_name)| entry_name == name)
+            .map(|(id, _)| id)
+            .collect();
+        // SAFETY: frees the strings of exactly the filled entries; they are not used again.
+        unsafe { (self.api().rbd_trash_list_cleanup)(entries.as_mut_ptr(), entries.len()) };
+        Ok(found)
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        // SAFETY: the handle was made by rados_ioctx_create and is not used after this; images have copies of their own.
+        unsafe { (self.api().rados_ioctx_destroy)(self.io) };
+    }
+}
+
+/// `rbd_image_options_t`, freed when dropped.
+struct CloneOptions {
+    api: &'static Api,
+    raw: OptionsT,
+}
+
+impl CloneOptions {
+    fn new(api: &'static Api, shape: &Shape) -> Result<Self> {
+        let mut raw: OptionsT = ptr::null_mut();
+        // SAFETY: `raw` is a place for the handle.
+        unsafe { (api.rbd_image_options_create)(&raw mut raw) };
+        let options = Self { api, raw };
+        options.set(option::CLONE_FORMAT, 2)?;
+        options.set(option::FEATURES, shape.features)?;
+        options.set(option::ORDER, shape.order)?;
+        if let Some((unit, count)) = shape.striping {
+            options.set(option::STRIPE_UNIT, unit)?;
+            options.set(option::STRIPE_COUNT, count)?;
+        }
+        if let Some(pool) = &shape.data_pool {
+            let pool = c_string(pool)?;
+            // SAFETY: the options are live, the string terminated and copied by C.
+            let code = unsafe { (api.rbd_image_options_set_string)(options.raw, option::DATA_POOL, pool.as_ptr()) };
+            check(code, || "set the data pool of a clone".into())?;
+        }
+        Ok(options)
+    }
+
+    fn set(&self, option: i32, value: u64) -> Result<()> {
+        // SAFETY: the options are live.
+        let code = unsafe { (self.api.rbd_image_options_set_uint64)(self.raw, option, value) };
+        check(code, || format!("set option {option} of a clone to {value}"))?;
+        Ok(())
+    }
+}
+
+impl Drop for CloneOptions {
+    fn drop(&mut self) {
+        // SAFETY: made by rbd_image_options_create, not used after this.
+        unsafe { (self.api.rbd_image_options_destroy)(self.raw) };
+    }
+}

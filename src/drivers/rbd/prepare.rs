@@ -1,0 +1,176 @@
+//! A new layer out of a snapshot: a copy-on-write clone under a name of ours, by way of a carrier where Nova needs one.
+//!
+//! Takes as long as a few writes, whatever the size. Whoever dies in between leaves an image without `ratoon.layer`, which
+//! is set last: it is thrown away and made again. (librbd itself may die in the middle of a clone, before the child is
+//! known to its parent; such an image opens well and must not be used.)
+
+use std::collections::BTreeMap;
+
+use super::carrier;
+use super::image::{
+    Access, FEATURE_DEEP_FLATTEN, FEATURE_EXCLUSIVE_LOCK, FEATURE_FAST_DIFF, FEATURE_JOURNALING, FEATURE_LAYERING,
+    FEATURE_OBJECT_MAP, FEATURE_STRIPING, Image, Shape,
+};
+use super::naming::{
+    CARRIER_SNAPSHOT, META_CONF_PREFIX, META_LAYER, META_OPERATION, META_ORIGIN, META_PREFIX, META_SERVER,
+    head_name_of, layer_name, snapshot_name,
+};
+use super::open;
+use super::pool::Pool;
+use crate::domain::disk::Layer;
+use crate::drivers::NewLayer;
+use crate::error::{Error, Result};
+use crate::ids::{DiskSnapshotId, LayerId, OperationId};
+
+/// Features that are asked for; the others follow from options, or are states.
+const FEATURES: u64 = FEATURE_LAYERING
+    | FEATURE_STRIPING
+    | FEATURE_EXCLUSIVE_LOCK
+    | FEATURE_OBJECT_MAP
+    | FEATURE_FAST_DIFF
+    | FEATURE_DEEP_FLATTEN
+    | FEATURE_JOURNALING;
+
+/// What is asked for.
+pub(super) struct Wanted {
+    /// The layer that carries the snapshot.
+    pub layer: Layer,
+    /// The disk snapshot that the RBD snapshot is named after.
+    pub origin: DiskSnapshotId,
+    /// The RBD snapshot's number, if known.
+    pub snapshot_id: String,
+    /// What the new layer shall be.
+    pub new: NewLayer,
+    /// For whom.
+    pub operation_id: OperationId,
+}
+
+/// Makes the new layer, or finds it made. Returns its image id.
+pub(super) fn prepare(pool: &Pool, carriers: Option<&Pool>, wanted: &Wanted) -> Result<String> {
+    let name = layer_name(wanted.new.id);
+    if let Some(id) = pool.holder(&name)?
+        && let Some(image) = pool.open_id(&id, Access::Read)?
+    {
+        if image.metadata()?.get(META_LAYER) == Some(&wanted.new.id.to_string()) {
+            if image.size_bytes()? < wanted.new.size_bytes_min {
+                drop(image);
+                grow(&need(pool, &id, &name)?, wanted.new.size_bytes_min)?;
+            }
+            return Ok(id);
+        }
+        remove_unused(pool, image, &name)?;
+    }
+    pool.finish_removals(&name)?;
+    make(pool, carriers, wanted, &name)
+}
+
+fn make(pool: &Pool, carriers: Option<&Pool>, wanted: &Wanted, name: &str) -> Result<String> {
+    let layer = &wanted.layer;
+    let source = open::need(pool, layer, Access::Read)?;
+    let snapshot_name = snapshot_name(wanted.origin);
+    let snapshot = source.snapshot(&snapshot_name)?.ok_or_else(|| source.missing_snapshot(&snapshot_name))?;
+    if !wanted.snapshot_id.is_empty() && wanted.snapshot_id != snapshot.id.to_string() {
+        return Err(Error::conflict(format!(
+            "RBD snapshot {}@{snapshot_name} has number {}, but {} was taken: somebody replaced it.",
+            source.label(),
+            snapshot.id,
+            wanted.snapshot_id
+        )));
+    }
+    // The present head says what operators want of this disk today (QoS, features); it may have been parked or deleted.
+    let head = match pool.holder(&head_name_of(layer))? {
+        Some(id) => pool.open_id(&id, Access::Read)?,
+        None => None,
+    };
+    let like = head.as_ref().unwrap_or(&source);
+    let mut shape = like.shape()?;
+    let settings = settings(like)?;
+    shape.features = shape.features & FEATURES | FEATURE_LAYERING;
+    clone(pool, carriers, wanted, (source.name(), &snapshot_name), &shape, name)?;
+    drop(head);
+    drop(source);
+
+    let id = pool.holder(name)?.ok_or_else(|| pool.missing("just made", name))?;
+    let image = need(pool, &id, name)?;
+    mark(&image, wanted, &settings)?;
+    grow(&image, wanted.new.size_bytes_min)?;
+    image.set_metadata(META_LAYER, &wanted.new.id.to_string())?;
+    Ok(id)
+}
+
+fn clone(
+    pool: &Pool,
+    carriers: Option<&Pool>,
+    wanted: &Wanted,
+    (parent, snapshot): (&str, &str),
+    shape: &Shape,
+    name: &str,
+) -> Result<()> {
+    let Some(carriers) = carriers else { return pool.clone_image(parent, snapshot, pool, name, shape) };
+    let carrier = carrier::make(pool, carriers, &wanted.layer, wanted.origin, (parent, snapshot), shape)?;
+    carriers.clone_image(&carrier, CARRIER_SNAPSHOT, pool, name, shape)
+}
+
+/// A clone inherits all metadata of its parent as it was at some time. What is ours is replaced, and librbd's settings
+/// are those that hold today; the rest, which is others', stays.
+fn mark(image: &Image, wanted: &Wanted, settings: &BTreeMap<String, String>) -> Result<()> {
+    let inherited = image.metadata()?;
+    for key in inherited.keys() {
+        if key.starts_with(META_PREFIX) || (key.starts_with(META_CONF_PREFIX) && !settings.contains_key(key)) {
+            image.remove_metadata(key)?;
+        }
+    }
+    for (key, value) in settings.iter().filter(|(key, value)| inherited.get(*key) != Some(*value)) {
+        image.set_metadata(key, value)?;
+    }
+    image.set_metadata(META_SERVER, &wanted.layer.server_id.to_string())?;
+    image.set_metadata(META_ORIGIN, &wanted.origin.to_string())?;
+    image.set_metadata(META_OPERATION, &wanted.operation_id.to_string())
+}
+
+fn settings(image: &Image) -> Result<BTreeMap<String, String>> {
+    let mut metadata = image.metadata()?;
+    metadata.retain(|key, _| key.starts_with(META_CONF_PREFIX));
+    Ok(metadata)
+}
+
+fn grow(image: &Image, size_bytes_min: u64) -> Result<()> {
+    if image.size_bytes()? < size_bytes_min { image.resize(size_bytes_min) } else { Ok(()) }
+}
+
+fn need(pool: &Pool, id: &str, name: &str) -> Result<Image> {
+    pool.open_id(id, Access::Write)?.ok_or_else(|| pool.missing(id, name))
+}
+
+/// Removes a layer that nobody has used, whether it was finished or not, and its carrier if that served nobody else.
+pub(super) fn discard(pool: &Pool, carriers: Option<&Pool>, origin: DiskSnapshotId, new: LayerId) -> Result<()> {
+    let name = layer_name(new);
+    if let Some(id) = pool.holder(&name)?
+        && let Some(image) = pool.open_id(&id, Access::Read)?
+    {
+        remove_unused(pool, image, &name)?;
+    }
+    pool.finish_removals(&name)?;
+    carriers.map_or(Ok(()), |carriers| carrier::remove_if_unused(carriers, origin))
+}
+
+fn remove_unused(pool: &Pool, image: Image, name: &str) -> Result<()> {
+    let snapshots = image.snapshots()?;
+    if let Some(first) = snapshots.first() {
+        return Err(Error::conflict(format!(
+            "RBD image {} is not removed: it has {} snapshots ({}, …).",
+            image.label(),
+            snapshots.len(),
+            first.name
+        )));
+    }
+    let users = image.watchers()?;
+    if !users.is_empty() {
+        let label = image.label();
+        return Err(Error::conflict(format!("RBD image {label} is not removed: {} has it open.", users.join(", ")))
+            .retryable()
+            .remedy("Wait until nobody has the image open."));
+    }
+    drop(image);
+    pool.remove(name).map(|_| ())
+}

@@ -1,0 +1,69 @@
+//! Snapshots of a layer: taken, removed, compared with; and the marks that a parked layer bears.
+
+use super::carrier;
+use super::image::Access;
+use super::naming::{META_PARKED, snapshot_name};
+use super::open;
+use super::pool::Pool;
+use crate::domain::disk::Layer;
+use crate::drivers::Captured;
+use crate::error::Result;
+use crate::ids::DiskSnapshotId;
+
+/// Takes the snapshot, or finds it taken.
+pub(super) fn capture(pool: &Pool, layer: &Layer, id: DiskSnapshotId) -> Result<Captured> {
+    let name = snapshot_name(id);
+    // Looked for without a watch first: a repeated step disturbs nobody.
+    let image = open::need(pool, layer, Access::Read)?;
+    let snapshot = match image.snapshot(&name)? {
+        Some(taken) => taken,
+        None => {
+            drop(image);
+            let image = open::need(pool, layer, Access::Write)?;
+            image.create_snapshot(&name)?;
+            image.snapshot(&name)?.ok_or_else(|| image.missing_snapshot(&name))?
+        }
+    };
+    Ok(Captured { backend_id: snapshot.id.to_string(), size_bytes: snapshot.size_bytes })
+}
+
+/// Removes the snapshot, and before it the carrier made of it if nothing hangs on that any more (else Ceph would keep
+/// the snapshot's content for the carrier's sake, for ever).
+pub(super) fn remove(pool: &Pool, carriers: Option<&Pool>, layer: &Layer, id: DiskSnapshotId) -> Result<()> {
+    if let Some(carriers) = carriers {
+        carrier::remove_if_unused(carriers, id)?;
+    }
+    let name = snapshot_name(id);
+    let Some(image) = open::find(pool, layer, Access::Read)? else { return Ok(()) };
+    if image.snapshot(&name)?.is_none() {
+        return Ok(());
+    }
+    drop(image);
+    match open::find(pool, layer, Access::Write)? {
+        Some(image) => image.remove_snapshot(&name),
+        None => Ok(()),
+    }
+}
+
+/// Whether the layer still holds what its snapshot holds.
+pub(super) fn equals(pool: &Pool, layer: &Layer, origin: DiskSnapshotId) -> Result<bool> {
+    let name = snapshot_name(origin);
+    let image = open::need(pool, layer, Access::Read)?;
+    let Some(snapshot) = image.snapshot(&name)? else { return Ok(false) };
+    if snapshot.size_bytes != image.size_bytes()? {
+        return Ok(false);
+    }
+    Ok(!image.changed_since(&name)?)
+}
+
+/// Says on the image since when it is parked, or takes that away.
+pub(super) fn label(pool: &Pool, layer: &Layer, parked_at: Option<&str>) -> Result<()> {
+    let has = open::need(pool, layer, Access::Read)?.metadata()?.contains_key(META_PARKED);
+    match parked_at {
+        // The first time is the true one: a repeated step leaves it.
+        Some(_) if has => Ok(()),
+        Some(when) => open::need(pool, layer, Access::Write)?.set_metadata(META_PARKED, when),
+        None if has => open::need(pool, layer, Access::Write)?.remove_metadata(META_PARKED),
+        None => Ok(()),
+    }
+}

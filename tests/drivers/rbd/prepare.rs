@@ -1,0 +1,188 @@
+//! New layers: made once, like the head, with a parent where Glance works; discarded without a trace.
+
+use ratoon::drivers::{NewLayer, SnapshotDriver, Source};
+use ratoon::error::Kind;
+
+use super::bench::{MIB, SIZE, bench};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_layer_prepared_twice_is_one_and_discarded_leaves_nothing() {
+    let Some(bench) = bench() else { return };
+    let head = bench.disk("disk", &[]);
+    bench.write(&format!("vms/{}_disk", bench.server));
+    let (origin, snapshot) = bench.captured(&head).await;
+    let before = bench.traces();
+    let source = Source { layer: &head, origin, backend_id: &snapshot };
+    let new = NewLayer { id: bench.layer_id(), size_bytes_min: 0 };
+
+    let first = bench.driver.prepare(&bench.call, source, &new).await.unwrap();
+    let made = bench.traces();
+    let second = bench.driver.prepare(&bench.call, source, &new).await.unwrap();
+    assert_eq!(first, second);
+    assert_eq!(bench.traces(), made);
+
+    let spec = format!("vms/ratoon.{}", new.id);
+    assert_eq!(bench.id_of(&spec), first);
+    assert_eq!(bench.driver.find_by_id(&first).await.unwrap(), Some(format!("ratoon.{}", new.id)));
+    let info = bench.info(&spec);
+    assert_eq!(info["parent"]["pool"], "images");
+    assert_eq!(info["parent"]["image"], format!("ratoon.{origin}"));
+    assert_eq!(info["parent"]["snapshot"], "c");
+    let carrier = bench.info(&format!("images/ratoon.{origin}"));
+    assert_eq!(carrier["parent"]["image"], format!("{}_disk", bench.server));
+    assert!(bench.bytes(&spec) == bench.bytes(&format!("vms/{}_disk@ratoon-{origin}", bench.server)));
+    let meta = bench.meta(&spec);
+    assert_eq!(meta["ratoon.server"], bench.server.to_string());
+    assert_eq!(meta["ratoon.layer"], new.id.to_string());
+    assert_eq!(meta["ratoon.origin"], origin.to_string());
+    assert_eq!(meta["ratoon.operation"], bench.call.operation_id.to_string());
+
+    bench.driver.discard(&bench.call, source, &new).await.unwrap();
+    bench.driver.discard(&bench.call, source, &new).await.unwrap();
+    assert_eq!(bench.traces(), before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clone_keeps_what_the_head_has_today() {
+    let Some(bench) = bench() else { return };
+    let mut options = vec!["--object-size", "512K", "--data-pool", "images"];
+    for feature in ["layering", "exclusive-lock", "object-map", "fast-diff", "deep-flatten"] {
+        options.extend(["--image-feature", feature]);
+    }
+    options.extend(["--stripe-unit", "64K", "--stripe-count", "2"]);
+    let head = bench.disk("disk", &options);
+    let spec = format!("vms/{}_disk", bench.server);
+    bench.rbd(&["config", "image", "set", &spec, "rbd_qos_iops_limit", "100"]);
+    bench.rbd(&["config", "image", "set", &spec, "rbd_qos_bps_limit", "5000"]);
+    bench.rbd(&["image-meta", "set", &spec, "owner", "kept"]);
+    bench.driver.label(&bench.call, &head, true).await.unwrap();
+    let (origin, snapshot) = bench.captured(&head).await;
+    let source = Source { layer: &head, origin, backend_id: &snapshot };
+    let prepare = async || {
+        let new = NewLayer { id: bench.layer_id(), size_bytes_min: 0 };
+        bench.driver.prepare(&bench.call, source, &new).await.unwrap();
+        format!("vms/ratoon.{}", new.id)
+    };
+
+    let clone = prepare().await;
+    let (like, info) = (bench.info(&spec), bench.info(&clone));
+    for field in ["features", "object_size", "data_pool", "stripe_unit", "stripe_count", "size"] {
+        assert_eq!(info[field], like[field], "{field}");
+    }
+    assert!(info["features"].to_string().contains("deep-flatten"));
+    let meta = bench.meta(&clone);
+    assert_eq!((&meta["conf_rbd_qos_iops_limit"], &meta["owner"]), (&"100".into(), &"kept".into()));
+    assert!(meta.get("ratoon.parked").is_none(), "inherited: {meta}");
+
+    // The carrier remembers the old limits; the next head shall have those of today.
+    bench.rbd(&["config", "image", "set", &spec, "rbd_qos_iops_limit", "200"]);
+    bench.rbd(&["config", "image", "rm", &spec, "rbd_qos_bps_limit"]);
+    let meta = bench.meta(&prepare().await);
+    assert_eq!(meta["conf_rbd_qos_iops_limit"], "200");
+    assert!(meta.get("conf_rbd_qos_bps_limit").is_none(), "{meta}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clone_is_grown_to_the_least_size_and_never_shrunk() {
+    let Some(bench) = bench() else { return };
+    let head = bench.disk("disk", &[]);
+    let (origin, snapshot) = bench.captured(&head).await;
+    let source = Source { layer: &head, origin, backend_id: &snapshot };
+    for (least, expected) in [(MIB, SIZE), (2 * SIZE, 2 * SIZE)] {
+        let new = NewLayer { id: bench.layer_id(), size_bytes_min: least };
+        bench.driver.prepare(&bench.call, source, &new).await.unwrap();
+        assert_eq!(bench.info(&format!("vms/ratoon.{}", new.id))["size"], expected);
+    }
+    // Found, but not grown yet.
+    let mut new = NewLayer { id: bench.layer_id(), size_bytes_min: 0 };
+    let first = bench.driver.prepare(&bench.call, source, &new).await.unwrap();
+    new.size_bytes_min = 3 * SIZE;
+    assert_eq!(bench.driver.prepare(&bench.call, source, &new).await.unwrap(), first);
+    assert_eq!(bench.info(&format!("vms/ratoon.{}", new.id))["size"], 3 * SIZE);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_dead_maker_left_is_made_anew() {
+    let Some(bench) = bench() else { return };
+    let head = bench.disk("disk", &[]);
+    let (origin, snapshot) = bench.captured(&head).await;
+    let before = bench.traces();
+    let source = Source { layer: &head, origin, backend_id: &snapshot };
+    let new = NewLayer { id: bench.layer_id(), size_bytes_min: 0 };
+    let (spec, carrier) = (format!("vms/ratoon.{}", new.id), format!("images/ratoon.{origin}"));
+    // Neither is a clone yet: the maker died before the parents were attached.
+    bench.rbd(&["create", "-s", "8M", &spec]);
+    bench.rbd(&["create", "-s", "8M", &carrier]);
+
+    bench.driver.prepare(&bench.call, source, &new).await.unwrap();
+    assert_eq!(bench.info(&spec)["parent"]["image"], format!("ratoon.{origin}"));
+    assert!(bench.bytes(&spec) == bench.bytes(&format!("vms/{}_disk@ratoon-{origin}", bench.server)));
+
+    // A removal that died half way: the image is in the trash, marked as being removed.
+    bench.driver.discard(&bench.call, source, &new).await.unwrap();
+    assert_eq!(bench.traces(), before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_glances_pool_the_clone_hangs_on_the_snapshot_itself() {
+    let Some(bench) = bench() else { return };
+    let driver = ratoon::drivers::rbd::RbdDriver::new(ratoon::drivers::rbd::RbdDriverConfig {
+        cluster: bench.config.clone(),
+        pool: "vms".into(),
+        glance_pool: None,
+    });
+    let mut head = bench.disk("disk", &[]);
+    head.facts.parent_pool = None;
+    let (origin, snapshot) = bench.captured(&head).await;
+    let before = bench.traces();
+    let source = Source { layer: &head, origin, backend_id: &snapshot };
+    let new = NewLayer { id: bench.layer_id(), size_bytes_min: 0 };
+    driver.prepare(&bench.call, source, &new).await.unwrap();
+    let parent = &bench.info(&format!("vms/ratoon.{}", new.id))["parent"];
+    assert_eq!((&parent["pool"], &parent["image"]), (&"vms".into(), &format!("{}_disk", bench.server).into()));
+    driver.discard(&bench.call, source, &new).await.unwrap();
+    assert_eq!(bench.traces(), before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_discard_takes_nothing_that_is_used() {
+    let Some(bench) = bench() else { return };
+    let head = bench.disk("disk", &[]);
+    let (origin, snapshot, next) = bench.prepared(&head).await;
+    let source = Source { layer: &head, origin, backend_id: &snapshot };
+    let new = NewLayer { id: next.id, size_bytes_min: 0 };
+
+    let guest = bench.somebody_opens(&next.backend_id);
+    let error = bench.driver.discard(&bench.call, source, &new).await.unwrap_err();
+    assert_eq!((error.kind(), error.is_retryable()), (Kind::Conflict, true));
+    drop(guest);
+
+    let (own, _) = bench.captured(&next).await;
+    let error = bench.driver.discard(&bench.call, source, &new).await.unwrap_err();
+    assert_eq!((error.kind(), error.is_retryable()), (Kind::Conflict, false));
+    bench.driver.remove_snapshot(&bench.call, &next, own).await.unwrap();
+
+    // A second layer of the same snapshot keeps the carrier.
+    let second = NewLayer { id: bench.layer_id(), size_bytes_min: 0 };
+    bench.driver.prepare(&bench.call, source, &second).await.unwrap();
+    bench.driver.discard(&bench.call, source, &new).await.unwrap();
+    assert!(bench.traces().contains(&format!("images/ratoon.{origin}@c")));
+    assert!(bench.bytes(&format!("vms/ratoon.{}", second.id)).len() as u64 == SIZE);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_snapshot_that_is_gone_or_replaced_is_said_so() {
+    let Some(bench) = bench() else { return };
+    let head = bench.disk("disk", &[]);
+    let (origin, snapshot) = bench.captured(&head).await;
+    let before = bench.traces();
+    let new = NewLayer { id: bench.layer_id(), size_bytes_min: 0 };
+    let gone = Source { layer: &head, origin: bench.origin(), backend_id: &snapshot };
+    let error = bench.driver.prepare(&bench.call, gone, &new).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::NotFound);
+    let replaced = Source { layer: &head, origin, backend_id: "999999" };
+    let error = bench.driver.prepare(&bench.call, replaced, &new).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Conflict);
+    assert!(error.to_string().contains("999999"), "{error}");
+    assert_eq!(bench.traces(), before);
+}

@@ -1,0 +1,128 @@
+//! Snapshots taken, removed, compared; marks.
+
+use ratoon::domain::disk::Layer;
+use ratoon::drivers::{SnapshotDriver, Source};
+use ratoon::error::Kind;
+
+use super::bench::{SIZE, bench};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_capture_done_twice_is_one_snapshot_and_its_removal_may_be_repeated() {
+    let Some(bench) = bench() else { return };
+    let head = bench.disk("disk", &[]);
+    let before = bench.traces();
+    let origin = bench.origin();
+    let first = bench.driver.capture(&bench.call, &head, origin).await.unwrap();
+    let second = bench.driver.capture(&bench.call, &head, origin).await.unwrap();
+    assert_eq!(first, second);
+    assert_eq!(first.size_bytes, SIZE);
+    assert!(first.backend_id.parse::<u64>().is_ok());
+    let spec = format!("vms/{}_disk@ratoon-{origin}", bench.server);
+    assert!(bench.traces().contains(&spec));
+
+    bench.driver.remove_snapshot(&bench.call, &head, origin).await.unwrap();
+    bench.driver.remove_snapshot(&bench.call, &head, origin).await.unwrap();
+    assert_eq!(bench.traces(), before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_capture_works_while_somebody_else_holds_the_image() {
+    let Some(bench) = bench() else { return };
+    let head = bench.disk("disk", &[]);
+    let guest = bench.somebody_opens(&head.backend_id);
+    // Takes the exclusive lock, as QEMU does with its first write.
+    guest.set_metadata("test", "1").unwrap();
+    let (origin, _) = bench.captured(&head).await;
+    assert!(guest.snapshot(&format!("ratoon-{origin}")).unwrap().is_some());
+    let users = bench.driver.users(&head).await.unwrap();
+    assert_eq!(users.len(), 1, "{users:?}");
+    assert!(users[0].starts_with("client.") && users[0].contains(' '), "{users:?}");
+    drop(guest);
+    assert_eq!(bench.driver.users(&head).await.unwrap(), Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn absent_images_are_well_for_removal_and_named_for_all_else() {
+    let Some(bench) = bench() else { return };
+    let gone = bench.layer("disk", "ffffffffffff", Some("images"));
+    let origin = bench.origin();
+    bench.driver.remove_snapshot(&bench.call, &gone, origin).await.unwrap();
+    let error = bench.driver.capture(&bench.call, &gone, origin).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::NotFound);
+    for part in ["ffffffffffff", "vms", &bench.server.to_string()] {
+        assert!(error.to_string().contains(part), "{error}");
+    }
+    assert_eq!(bench.driver.users(&gone).await.unwrap_err().kind(), Kind::NotFound);
+    assert_eq!(bench.driver.find_by_id("ffffffffffff").await.unwrap(), None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_image_that_somebody_renamed_is_not_touched() {
+    let Some(bench) = bench() else { return };
+    let head = bench.disk("disk", &[]);
+    let odd = format!("vms/odd-{}", bench.server);
+    bench.rbd(&["rename", &format!("vms/{}_disk", bench.server), &odd]);
+    let error = bench.driver.capture(&bench.call, &head, bench.origin()).await.unwrap_err();
+    assert_eq!((error.kind(), error.is_retryable()), (Kind::Conflict, false));
+    assert!(error.to_string().contains(&odd), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_removed_snapshot_stays_for_its_clone_and_goes_with_it() {
+    let Some(bench) = bench() else { return };
+    let head = bench.disk("disk", &[]);
+    let before = bench.traces();
+    let (origin, snapshot, next) = bench.prepared(&head).await;
+    let content = bench.bytes(&format!("vms/ratoon.{}", next.id));
+    bench.driver.remove_snapshot(&bench.call, &head, origin).await.unwrap();
+    assert!(!bench.traces().contains(&format!("vms/{}_disk@ratoon-{origin}", bench.server)));
+    assert!(bench.bytes(&format!("vms/ratoon.{}", next.id)) == content);
+    // The clone goes, then the repeated removal takes the carrier: nothing is left.
+    bench.rbd(&["rm", "--no-progress", &format!("vms/ratoon.{}", next.id)]);
+    bench.driver.remove_snapshot(&bench.call, &head, origin).await.unwrap();
+    assert_eq!(bench.traces(), before, "{snapshot}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_layer_equals_its_snapshot_until_somebody_writes() {
+    let Some(bench) = bench() else { return };
+    // Without an object map the objects' histories are read instead.
+    for features in ["layering,exclusive-lock,object-map,fast-diff,deep-flatten", "layering"] {
+        let options: Vec<&str> = features.split(',').flat_map(|feature| ["--image-feature", feature]).collect();
+        let key = if features == "layering" { "disk.eph1" } else { "disk.eph0" };
+        let head = bench.disk(key, &options);
+        let spec = format!("vms/{}_{key}", bench.server);
+        bench.write(&spec);
+        let (origin, backend_id) = bench.captured(&head).await;
+        let other = Layer { id: bench.layer_id(), ..head.clone() };
+        let source = Source { layer: &head, origin, backend_id: &backend_id };
+        assert!(bench.driver.equals(&head, source).await.unwrap(), "{features}");
+        assert!(!bench.driver.equals(&other, source).await.unwrap(), "another layer");
+        let unknown = Source { origin: bench.origin(), ..source };
+        assert!(!bench.driver.equals(&head, unknown).await.unwrap(), "a snapshot that is not there");
+
+        bench.write(&spec);
+        assert!(!bench.driver.equals(&head, source).await.unwrap(), "{features}, written");
+
+        let (origin, backend_id) = bench.captured(&head).await;
+        let source = Source { layer: &head, origin, backend_id: &backend_id };
+        assert!(bench.driver.equals(&head, source).await.unwrap(), "{features}, again");
+        bench.rbd(&["resize", "--no-progress", "--size", "16M", &spec]);
+        assert!(!bench.driver.equals(&head, source).await.unwrap(), "{features}, grown");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_parked_layer_says_so() {
+    let Some(bench) = bench() else { return };
+    let head = bench.disk("disk", &[]);
+    let spec = format!("vms/{}_disk", bench.server);
+    for _ in 0..2 {
+        assert_eq!(bench.driver.label(&bench.call, &head, true).await.unwrap(), "");
+    }
+    assert!(bench.meta(&spec)["ratoon.parked"].as_str().is_some_and(|when| when.starts_with("20")));
+    for _ in 0..2 {
+        bench.driver.label(&bench.call, &head, false).await.unwrap();
+    }
+    assert!(bench.meta(&spec).get("ratoon.parked").is_none());
+}
