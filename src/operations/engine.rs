@@ -51,7 +51,7 @@ pub async fn run(world: Arc<World>, settings: EngineSettings, mut stop: watch::R
     tracing::info!(engine_id = %id, workers = settings.workers, "engine started");
     let mut tasks: JoinSet<()> = JoinSet::new();
     let mut others: HashMap<EngineId, Seen> = HashMap::new();
-    let beating = tokio::spawn(beat(world.clone(), id, settings.heartbeat));
+    let beating = tokio::spawn(beat(world.clone(), id, settings.clone()));
     while !*stop.borrow() {
         while tasks.try_join_next().is_some() {}
         let mut took = false;
@@ -90,12 +90,18 @@ pub async fn run(world: Arc<World>, settings: EngineSettings, mut stop: watch::R
     Ok(())
 }
 
-async fn beat(world: Arc<World>, id: EngineId, every: Duration) {
+async fn beat(world: Arc<World>, id: EngineId, settings: EngineSettings) {
     loop {
-        if let Err(error) = world.store.beat(id).await {
+        let shown = match world.store.beat(id).await {
+            Ok(true) => Ok(()),
+            // It stood still for so long that others forgot it; what it does from now on must be adoptable again.
+            Ok(false) => world.store.enter_engine(id, &settings.host).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = shown {
             tracing::warn!(error = %error.chain(), "cannot show that this engine lives");
         }
-        clock::sleep(every).await;
+        clock::sleep(settings.heartbeat).await;
     }
 }
 
@@ -125,13 +131,21 @@ async fn dead_engines(
     others: &mut HashMap<EngineId, Seen>,
 ) -> Result<Vec<EngineId>> {
     let mut dead = Vec::new();
-    for engine in world.store.engines().await?.into_iter().filter(|engine| engine.id != id) {
-        let seen = others.entry(engine.id).or_insert_with(|| Seen { beats: engine.beats, at: clock::Instant::now() });
-        if seen.beats != engine.beats {
-            *seen = Seen { beats: engine.beats, at: clock::Instant::now() };
+    let mut engines: Vec<(EngineId, i64)> =
+        world.store.engines().await?.into_iter().map(|engine| (engine.id, engine.beats)).collect();
+    // One that was forgotten and holds an operation all the same shows no counter: it enters again, or is dead.
+    for engine in world.store.engines_at_work().await? {
+        if !engines.iter().any(|(known, _)| *known == engine) {
+            engines.push((engine, -1));
+        }
+    }
+    for (engine, beats) in engines.into_iter().filter(|(engine, _)| *engine != id) {
+        let seen = others.entry(engine).or_insert_with(|| Seen { beats, at: clock::Instant::now() });
+        if seen.beats != beats {
+            *seen = Seen { beats, at: clock::Instant::now() };
         }
         if settings.alone || seen.at.elapsed() >= settings.lease {
-            dead.push(engine.id);
+            dead.push(engine);
         }
     }
     Ok(dead)

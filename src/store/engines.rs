@@ -1,9 +1,9 @@
 //! Engines: processes that run operations, with the counters by which others see that they live.
 
 use sea_orm::sea_query::Expr;
-use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, ExprTrait, QueryFilter};
+use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, ExprTrait, QueryFilter, QuerySelect};
 
-use super::rows::engine;
+use super::rows::{engine, operation};
 use super::{Store, database_error, from_id};
 use crate::clock;
 use crate::error::Result;
@@ -38,18 +38,36 @@ impl Store {
         .map_err(database_error)
     }
 
-    /// Moves an engine's counter.
+    /// Moves an engine's counter. False when others have taken it for dead and forgotten it.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn beat(&self, id: EngineId) -> Result<()> {
+    pub async fn beat(&self, id: EngineId) -> Result<bool> {
         engine::Entity::update_many()
             .col_expr(engine::Column::Beats, Expr::col(engine::Column::Beats).add(1))
             .filter(engine::Column::Id.eq(id.to_string()))
             .exec(&self.write)
             .await
-            .map(|_| ())
+            .map(|moved| moved.rows_affected > 0)
             .map_err(database_error)
+    }
+
+    /// The engines that hold operations which are not final, whether or not they are entered.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn engines_at_work(&self) -> Result<Vec<EngineId>> {
+        let ids: Vec<Option<String>> = operation::Entity::find()
+            .select_only()
+            .column(operation::Column::EngineId)
+            .filter(operation::Column::Status.is_in(["queued", "running", "unwinding"]))
+            .filter(operation::Column::EngineId.is_not_null())
+            .distinct()
+            .into_tuple()
+            .all(&self.read)
+            .await
+            .map_err(database_error)?;
+        ids.iter().flatten().map(|id| from_id("operations.engine_id", id)).collect()
     }
 
     /// All engines.

@@ -262,6 +262,11 @@ impl Lab {
         assert_eq!(ended.status, OperationStatus::Succeeded, "{:?} {:?}", ended.error, ended.warnings);
     }
 
+    /// The world with connections of its own.
+    pub async fn world_of_another_process(&self) -> World {
+        World { store: open(self.folder.path()).await, ..self.world.clone() }
+    }
+
     /// A new engine takes what waits, or what earlier engines left.
     pub async fn take(&self) -> Option<Operation> {
         let engine = EngineId::new();
