@@ -86,24 +86,23 @@ def digest(spec):
 DISK = re.compile(r'DISK (vd\w) serial=(\S+) found=(?:none|COUNTER (\d+) (\d+) (\w+)) label=(\S+)( new)?')
 
 
-def boots(server):
-    """For each time that the guest came up: its disks in order, as it met them."""
-    found, disks = [], []
+def boot(server):
+    """The disks in order, as the guest met them when it came up last; None while it has not. Nova begins a new console at each start."""
+    met, disks = None, []
     for line in server.console().splitlines():
         if match := DISK.search(line):
             name, serial, counter, epoch, phase, label, new = match.groups()
             disks.append(Seen(name, serial, Trail(counter and int(counter), epoch and int(epoch), phase, label), bool(new)))
         elif 'GUEST up' in line:
-            found.append(disks)
+            met, disks = disks, []
+        elif line.startswith('SYSLINUX'):
             disks = []
-        elif 'GUEST down' in line or line.startswith('SYSLINUX'):
-            disks = []
-    return found
+    return met
 
 
 def guest_agrees(server, expected):
     """At its last boot the guest met exactly these trails, in this order, and serials as Nova lists the volumes."""
-    met = boots(server)[-1]
+    met = boot(server)
     assert [seen.trail for seen in met] == list(expected), f'the guest met {met}'
     serials = [id[:20] for id in server.attachments()]
     assert [seen.serial for seen in met][len(met) - len(serials):] == serials, 'serials are not the volume ids that Nova lists'

@@ -18,7 +18,7 @@ OPERATION_PATIENCE_S = 300
 CONF = """
 [DEFAULT]
 log_file = {dir}/ratoon.log
-debug = true
+debug = false
 [api]
 bind_port = {port}
 [database]
@@ -40,7 +40,7 @@ ceph_conf = {state}/ceph/ceph.conf
 user = ratoon
 timeout = {rbd_timeout}
 [sweep]
-interval_seconds = 2
+interval_seconds = 5
 """
 
 
