@@ -153,6 +153,9 @@ fn excluded_places(
         if world.live[place].disk.kind == crate::domain::disk::DiskKind::System {
             return Err(Error::bad_field("exclude_disks", "The system disk cannot be excluded."));
         }
+        if excluded.contains(&place) {
+            continue;
+        }
         left_out.push(LeftOut { key: world.live[place].disk.key.clone(), reason: "excluded by the caller".to_owned() });
         excluded.push(place);
     }
@@ -253,4 +256,4 @@ fn decide_pause(
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -275,6 +275,10 @@ fn moves(world: &RestoreWorld<'_>, request: &RestoreRequest) -> Result<(Vec<Disk
                 .then(|| world.live.iter().position(|live| live.disk.key == layer.key))
                 .flatten()
         });
+        if live.is_none() && (world.placement)(&layer.backend) == Placement::Named {
+            return Err(Error::conflict(format!("The server has no disk {} now that could be replaced.", layer.key))
+                .remedy("Was the server resized to another flavor? Restore other disks only."));
+        }
         let (comeback, reason) = comeback(world, part, live);
         moves.push(DiskMove { disk_snapshot: part.id, live, comeback, reason });
     }
