@@ -51,7 +51,7 @@ pub async fn run(world: Arc<World>, settings: EngineSettings, mut stop: watch::R
     tracing::info!(engine_id = %id, workers = settings.workers, "engine started");
     let mut tasks: JoinSet<()> = JoinSet::new();
     let mut others: HashMap<EngineId, Seen> = HashMap::new();
-    let beating = tokio::spawn(beat(world.clone(), id, settings.heartbeat));
+    let beating = tokio::spawn(beat(world.clone(), id, settings.clone()));
     while !*stop.borrow() {
         while tasks.try_join_next().is_some() {}
         let mut took = false;
@@ -90,12 +90,12 @@ pub async fn run(world: Arc<World>, settings: EngineSettings, mut stop: watch::R
     Ok(())
 }
 
-async fn beat(world: Arc<World>, id: EngineId, every: Duration) {
+async fn beat(world: Arc<World>, id: EngineId, settings: EngineSettings) {
     loop {
-        if let Err(error) = world.store.beat(id).await {
+        if let Err(error) = world.store.beat(id, &settings.host).await {
             tracing::warn!(error = %error.chain(), "cannot show that this engine lives");
         }
-        clock::sleep(every).await;
+        clock::sleep(settings.heartbeat).await;
     }
 }
 

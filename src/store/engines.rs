@@ -38,18 +38,18 @@ impl Store {
         .map_err(database_error)
     }
 
-    /// Moves an engine's counter.
+    /// Moves an engine's counter. One that others have taken for dead and forgotten enters again.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn beat(&self, id: EngineId) -> Result<()> {
-        engine::Entity::update_many()
+    pub async fn beat(&self, id: EngineId, host: &str) -> Result<()> {
+        let moved = engine::Entity::update_many()
             .col_expr(engine::Column::Beats, Expr::col(engine::Column::Beats).add(1))
             .filter(engine::Column::Id.eq(id.to_string()))
             .exec(&self.write)
             .await
-            .map(|_| ())
-            .map_err(database_error)
+            .map_err(database_error)?;
+        if moved.rows_affected == 0 { self.enter_engine(id, host).await } else { Ok(()) }
     }
 
     /// All engines.

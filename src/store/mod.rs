@@ -8,7 +8,7 @@ use std::time::Duration;
 use migrations::Migrator;
 use sea_orm::{
     ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr,
-    SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait,
+    IsolationLevel, SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait,
 };
 use sea_orm_migration::MigratorTrait;
 
@@ -153,6 +153,18 @@ impl Store {
             ..TransactionOptions::default()
         };
         self.write.begin_with_options(options).await.map_err(database_error)
+    }
+}
+
+impl Store {
+    /// Begins a transaction that sees one moment of the database, for what is read from several tables.
+    async fn begin_read(&self) -> Result<DatabaseTransaction> {
+        let options = TransactionOptions {
+            isolation_level: (self.read.get_database_backend() != DbBackend::Sqlite)
+                .then_some(IsolationLevel::RepeatableRead),
+            ..TransactionOptions::default()
+        };
+        self.read.begin_with_options(options).await.map_err(database_error)
     }
 }
 

@@ -114,3 +114,16 @@ def shutdown_moment(server):
     assert {one.phase for one in found} == {'shutdown'}, found
     assert len({one.counter for one in found}) == 1, found
     return found
+
+
+def newest_snapshot(spec):
+    """POOL/IMAGE -> POOL/IMAGE@SNAPSHOT of its newest snapshot."""
+    where, _, name = spec.partition('/')
+    with rbd.Image(pool(where), name, read_only=True) as image:
+        snapshots = [one for one in image.list_snaps() if one['namespace'] == rbd.RBD_SNAP_NAMESPACE_TYPE_USER]
+    return f'{spec}@{max(snapshots, key=lambda one: one["id"])["name"]}'
+
+
+def captured(server):
+    """What the newest snapshot of each of the server's disks holds: what was captured, if that was just now."""
+    return [trail(newest_snapshot(spec)) for spec in disks(server)]
