@@ -221,17 +221,20 @@ table! {
     }
 }
 
-/// Calls C with an array that grows until all fits. `call` gets the array and its length, and sets the length to what it
+/// Calls C with an array that grows until all fits, from `room` entries on. `call` gets the array and its length, and sets the length to what it
 /// filled, or, answering `ERANGE`, to what it needs. Returns its last answer and, if that is no error, the filled part.
-pub(super) fn fill<T>(empty: impl Fn() -> T, mut call: impl FnMut(*mut T, &mut usize) -> c_int) -> (c_int, Vec<T>) {
-    let mut room = 64;
+pub(super) fn fill<T>(
+    mut room: usize,
+    empty: impl Fn() -> T,
+    mut call: impl FnMut(*mut T, &mut usize) -> c_int,
+) -> (c_int, Vec<T>) {
     loop {
         let mut entries: Vec<T> = (0..room).map(|_| empty()).collect();
         let mut count = room;
         let code = call(entries.as_mut_ptr(), &mut count);
         if code == -ERANGE {
             // A little more than asked for: others may appear meanwhile.
-            room = count.max(room) + 64;
+            room = count.max(room) + 16;
             continue;
         }
         entries.truncate(if code < 0 { 0 } else { count });
@@ -277,6 +280,7 @@ mod tests {
     #[test]
     fn arrays_grow_until_all_fits() {
         let (code, entries) = fill(
+            1,
             || 0_u8,
             |_, count| {
                 let fits = *count >= 200;

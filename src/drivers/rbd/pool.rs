@@ -79,7 +79,7 @@ impl Pool {
     pub fn list(&self) -> Result<Vec<Listed>> {
         // SAFETY: the ioctx is live, the array has room for `count` entries.
         let (code, mut specs) =
-            fill(ImageSpecT::empty, |specs, count| unsafe { (self.api().rbd_list2)(self.io, specs, count) });
+            fill(1024, ImageSpecT::empty, |specs, count| unsafe { (self.api().rbd_list2)(self.io, specs, count) });
         check(code, || format!("list the images of pool {}", self.name))?;
         // SAFETY: the filled entries hold terminated strings.
         let listed = specs.iter().map(|spec| unsafe { Listed { id: own_str(spec.id), name: own_str(spec.name) } });

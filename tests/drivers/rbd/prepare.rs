@@ -152,7 +152,7 @@ async fn a_removal_that_died_half_way_is_finished() {
             Ok(()) => break,
             Err(error) => assert!(error.is_retryable(), "{}", error.chain()),
         }
-        tokio::time::sleep(std::time::Duration::from_secs(3)).await;
+        ratoon::clock::sleep(std::time::Duration::from_secs(3)).await;
     }
     assert_eq!(bench.traces(), before);
 }
