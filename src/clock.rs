@@ -1,4 +1,5 @@
 //! The only place that asks what time it is, and the only one that sleeps.
+#![allow(clippy::disallowed_methods)]
 
 use std::time::Duration;
 

@@ -30,6 +30,8 @@ pub enum Kind {
     Internal,
     /// The operation was cancelled by its owner.
     Cancelled,
+    /// Another engine has taken over; this one must let go.
+    Superseded,
 }
 
 impl Kind {
@@ -47,6 +49,7 @@ impl Kind {
             Self::Backend => "backend_error",
             Self::Internal => "internal_error",
             Self::Cancelled => "cancelled",
+            Self::Superseded => "superseded",
         }
     }
 }
@@ -167,6 +170,7 @@ impl Error {
         while let Some(inner) = cause {
             let inner_text = inner.to_string();
             if !text.contains(&inner_text) {
+                text.truncate(text.trim_end_matches('.').len());
                 text.push_str(": ");
                 text.push_str(&inner_text);
             }

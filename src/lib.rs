@@ -4,6 +4,7 @@
 
 pub mod api;
 pub mod manage;
+pub mod serve;
 
 pub mod background;
 

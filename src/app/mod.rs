@@ -1,1 +1,116 @@
-//! (being built)
+//! Use cases: what a caller asks for, looked up, allowed or refused, planned and recorded. The room that joins the store with
+//! the outside; doors call it, engines finish what it began.
+
+use std::sync::Arc;
+
+use crate::clients::compute::Compute;
+use crate::domain::quota::Need;
+use crate::error::{Error, Result};
+use crate::ids::{ProjectId, UserId};
+use crate::operations::Drivers;
+use crate::store::Store;
+
+pub mod branches;
+pub mod look;
+pub mod operations;
+pub mod plan_view;
+pub mod policy;
+pub mod servers;
+pub mod snapshot_create;
+pub mod snapshot_restore;
+pub mod snapshots;
+
+/// Limits of what callers may ask for.
+#[derive(Debug, Clone)]
+pub struct AppSettings {
+    /// Longest pause of a server when the caller names none, in milliseconds.
+    pub pause_limit_ms: u64,
+    /// Whether servers may be paused at all.
+    pub allow_pause: bool,
+    /// Most snapshots of one server.
+    pub nodes_max: usize,
+}
+
+/// The service's heart: everything that doors need.
+#[derive(Clone)]
+pub struct App {
+    /// The database.
+    pub store: Store,
+    /// Nova.
+    pub compute: Arc<dyn Compute>,
+    /// Storage.
+    pub drivers: Drivers,
+    /// Limits.
+    pub settings: AppSettings,
+}
+
+/// Who asks.
+#[derive(Debug, Clone)]
+pub struct RequestContext {
+    /// Project that the token is scoped to.
+    pub project_id: ProjectId,
+    /// User.
+    pub user_id: UserId,
+    /// Roles by name.
+    pub roles: Vec<String>,
+    /// The request's id, passed on to all whom we call.
+    pub request_id: String,
+}
+
+/// What a request for an act leads to.
+#[derive(Debug, Clone)]
+pub enum Answer<T> {
+    /// Only the plan was asked for.
+    Plan(Box<plan_view::PlanView>),
+    /// The operation is recorded.
+    Accepted(T),
+}
+
+impl App {
+    /// Refuses a plan that does not fit into the project's quota, before anything is touched.
+    ///
+    /// # Errors
+    /// `QuotaExceeded` with the numbers; whatever the backend fails with.
+    pub(crate) async fn check_quota(&self, project_id: &str, needs: &[(String, Need)]) -> Result<()> {
+        for (backend, need) in needs {
+            if let Some(quota) = self.drivers.get(backend)?.quota(project_id).await? {
+                quota.check(*need)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Longest name of anything, as in Nova and Cinder.
+pub const NAME_LENGTH_MAX: usize = 255;
+/// Longest description.
+pub const DESCRIPTION_LENGTH_MAX: usize = 4096;
+
+/// Checks a name that a caller gives.
+///
+/// # Errors
+/// `BadRequest` naming the field.
+pub fn check_name(field: &str, name: &str) -> Result<()> {
+    if name.trim().is_empty() {
+        return Err(Error::bad_field(field, format!("{field} must not be empty.")));
+    }
+    check_text(field, name, NAME_LENGTH_MAX)
+}
+
+/// Checks a text that a caller gives.
+///
+/// # Errors
+/// `BadRequest` naming the field.
+pub fn check_text(field: &str, text: &str, length_max: usize) -> Result<()> {
+    let length = text.chars().count();
+    if length > length_max {
+        return Err(Error::bad_field(
+            field,
+            format!("{field} has {length} characters; at most {length_max} are allowed."),
+        ));
+    }
+    if text.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\t')) {
+        return Err(Error::bad_field(field, format!("{field} contains control characters.")));
+    }
+    Ok(())
+}

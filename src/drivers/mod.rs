@@ -102,6 +102,17 @@ pub trait SnapshotDriver: Send + Sync {
     /// Whether a parked layer still holds what `source` holds: nobody has written to it.
     async fn equals(&self, layer: &Layer, source: Source<'_>) -> Result<bool>;
 
+    /// [`Placement::Named`] only: those of these heads whose name nobody carries, found with one listing.
+    async fn missing_heads(&self, _heads: &[Layer]) -> Result<Vec<Layer>> {
+        Ok(vec![])
+    }
+
+    /// [`Placement::Named`] only: gives a head its name again, if nobody carries it and the layer's object is there under its
+    /// other name. Says whether it did.
+    async fn heal_head(&self, _head: &Layer) -> Result<bool> {
+        Ok(false)
+    }
+
     /// What the project may still create here; `None` where this backend counts nothing.
     async fn quota(&self, project_id: &str) -> Result<Option<Quota>>;
 }

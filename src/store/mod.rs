@@ -1,1 +1,204 @@
-//! (being built)
+//! The database: rows, and nothing else. The only room that contains SQL. Rows are private; what leaves is `domain`.
+//!
+//! SQLite: one host, one writer connection (`BEGIN IMMEDIATE`, so that a transaction never fails half way for want of the
+//! write lock), readers beside it through WAL. No transaction is ever open while anything outside the database works.
+
+use std::time::Duration;
+
+use migrations::Migrator;
+use sea_orm::{
+    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr,
+    SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait,
+};
+use sea_orm_migration::MigratorTrait;
+
+use crate::error::{Error, Kind, Result};
+
+pub mod branches;
+pub mod engines;
+pub mod layers;
+pub mod operations;
+mod rows;
+pub mod servers;
+pub mod snapshots;
+pub mod trees;
+
+/// How to reach the database.
+#[derive(Clone)]
+pub struct StoreConfig {
+    /// URL: `sqlite:///path`, `postgresql://…`, `mysql://…`.
+    pub url: String,
+    /// Most connections held open (readers; SQLite has one writer besides).
+    pub connections_max: u32,
+    /// How long to wait for a connection or a lock.
+    pub busy_timeout: Duration,
+}
+
+/// The open database. Cheap to clone.
+#[derive(Clone)]
+pub struct Store {
+    read: DatabaseConnection,
+    write: DatabaseConnection,
+}
+
+/// A page of a list: at most `limit` rows after the row `marker`.
+#[derive(Debug, Clone, Default)]
+pub struct Page {
+    /// Most rows.
+    pub limit: u64,
+    /// Id of the last row of the page before.
+    pub marker: Option<String>,
+    /// Oldest first instead of newest first.
+    pub ascending: bool,
+}
+
+impl Store {
+    /// Opens the database.
+    ///
+    /// # Errors
+    /// [`Kind::Unavailable`] when it does not answer; [`Kind::BadRequest`] for a URL that is none.
+    pub async fn connect(config: &StoreConfig) -> Result<Self> {
+        let url = if let Some(path) = config.url.strip_prefix("sqlite://") {
+            format!("sqlite://{}?mode=rwc", path.split('?').next().unwrap_or(path))
+        } else {
+            config.url.clone()
+        };
+        let open = |connections: u32| {
+            let mut options = ConnectOptions::new(url.clone());
+            options
+                .max_connections(connections)
+                .min_connections(0)
+                .connect_timeout(config.busy_timeout)
+                .acquire_timeout(config.busy_timeout.max(Duration::from_secs(10)))
+                .sqlx_logging(false);
+            let busy = config.busy_timeout;
+            options.map_sqlx_sqlite_opts(move |options| {
+                options
+                    .pragma("journal_mode", "WAL")
+                    .pragma("synchronous", "FULL")
+                    .pragma("foreign_keys", "ON")
+                    .busy_timeout(busy)
+            });
+            options
+        };
+        let connect = |connections: u32| async move {
+            Database::connect(open(connections)).await.map_err(|error| {
+                Error::unavailable(format!("The database does not answer ({error})."))
+                    .remedy("Check [database] connection in ratoon.conf, and that the server or the folder is there.")
+            })
+        };
+        let is_sqlite = url.starts_with("sqlite:");
+        let write = connect(if is_sqlite { 1 } else { config.connections_max }).await?;
+        let read = if is_sqlite { connect(config.connections_max).await? } else { write.clone() };
+        Ok(Self { read, write })
+    }
+
+    /// Brings the schema to the version of this binary. Returns the names of the changes made.
+    ///
+    /// # Errors
+    /// When a change fails, or the schema is newer than this binary.
+    pub async fn migrate(&self) -> Result<Vec<String>> {
+        let pending: Vec<String> = Migrator::get_pending_migrations(&self.write)
+            .await
+            .map_err(newer_or_broken)?
+            .iter()
+            .map(|change| change.name().to_owned())
+            .collect();
+        Migrator::up(&self.write, None).await.map_err(newer_or_broken)?;
+        Ok(pending)
+    }
+
+    /// Refuses a schema that is not exactly this binary's.
+    ///
+    /// # Errors
+    /// [`Kind::Conflict`] with the remedy.
+    pub async fn check_schema(&self) -> Result<()> {
+        let pending = Migrator::get_pending_migrations(&self.write).await.map_err(newer_or_broken)?;
+        if pending.is_empty() {
+            return Ok(());
+        }
+        Err(Error::conflict(format!("The database's schema is {} change(s) behind this binary.", pending.len()))
+            .remedy("Run: ratoon manage db upgrade"))
+    }
+
+    /// Names of the changes that the schema has, oldest first.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn schema_version(&self) -> Result<Vec<String>> {
+        let applied = Migrator::get_applied_migrations(&self.write).await.map_err(newer_or_broken)?;
+        Ok(applied.iter().map(|change| change.name().to_owned()).collect())
+    }
+
+    /// Name of the newest change that this binary knows.
+    #[must_use]
+    pub fn schema_needed() -> String {
+        Migrator::migrations().last().map(|change| change.name().to_owned()).unwrap_or_default()
+    }
+
+    /// Whether the database answers.
+    ///
+    /// # Errors
+    /// [`Kind::Unavailable`].
+    pub async fn ping(&self) -> Result<()> {
+        let backend = self.read.get_database_backend();
+        self.read.execute_raw(Statement::from_string(backend, "SELECT 1")).await.map(|_| ()).map_err(database_error)
+    }
+
+    /// Begins a write transaction; it is rolled back unless committed.
+    async fn begin(&self) -> Result<DatabaseTransaction> {
+        let options = TransactionOptions {
+            sqlite_transaction_mode: (self.write.get_database_backend() == DbBackend::Sqlite)
+                .then_some(SqliteTransactionMode::Immediate),
+            ..TransactionOptions::default()
+        };
+        self.write.begin_with_options(options).await.map_err(database_error)
+    }
+}
+
+fn newer_or_broken(error: DbErr) -> Error {
+    let text = error.to_string();
+    if text.contains("missing") {
+        return Error::conflict("The database's schema is newer than this binary.")
+            .remedy("Install the version of Ratoon that made it, or a later one.");
+    }
+    database_error(error)
+}
+
+/// What a database error means to the rest of the house.
+fn database_error(error: DbErr) -> Error {
+    let kind = match &error {
+        DbErr::ConnectionAcquire(_) | DbErr::Conn(_) => Kind::Unavailable,
+        DbErr::RecordNotFound(_) => Kind::NotFound,
+        other if other.to_string().contains("database is locked") => Kind::Unavailable,
+        DbErr::Exec(_) | DbErr::Query(_) => Kind::Unavailable,
+        _ => Kind::Internal,
+    };
+    Error::new(kind, format!("The database refused ({error}).")).remedy("See the service's log; try again.")
+}
+
+/// Reads a JSON column.
+fn from_json<T: serde::de::DeserializeOwned>(column: &str, text: &str) -> Result<T> {
+    serde_json::from_str(text)
+        .map_err(|error| Error::internal(format!("Column {column} holds something unreadable ({error}).")))
+}
+
+/// Writes a JSON column.
+fn to_json<T: serde::Serialize>(value: &T) -> Result<String> {
+    serde_json::to_string(value).map_err(|error| Error::internal(format!("Could not write JSON ({error}).")))
+}
+
+/// Reads an id column.
+fn from_id<K>(column: &str, text: &str) -> Result<crate::ids::Id<K>> {
+    text.parse().map_err(|error| Error::internal(format!("Column {column} holds no id: {text} ({error}).")))
+}
+
+/// Reads an id column that may be null.
+fn from_optional_id<K>(column: &str, text: Option<&str>) -> Result<Option<crate::ids::Id<K>>> {
+    text.map(|text| from_id(column, text)).transpose()
+}
+
+/// Reads a word that stands for one of ours.
+fn from_word<T>(column: &str, text: &str, parse: impl Fn(&str) -> Option<T>) -> Result<T> {
+    parse(text).ok_or_else(|| Error::internal(format!("Column {column} holds an unknown word: {text}.")))
+}

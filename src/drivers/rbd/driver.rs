@@ -78,15 +78,6 @@ impl RbdDriver {
             .await
     }
 
-    /// Gives a layer that should be the head the name that Nova expects, if nobody bears it. Whether anything was done.
-    ///
-    /// # Errors
-    /// `Unavailable` if Ceph does not answer; `Conflict` if somebody else took the name meanwhile.
-    pub async fn heal_head(&self, layer: &Layer) -> Result<bool> {
-        let (pool, layer) = (self.pool_of(layer), layer.clone());
-        self.cluster.run("heal a head", move |connection| swap::heal(&Pool::open(connection, &pool)?, &layer)).await
-    }
-
     fn pool_of(&self, layer: &Layer) -> String {
         if layer.pool.is_empty() { self.pool.clone() } else { layer.pool.clone() }
     }
@@ -219,5 +210,20 @@ impl SnapshotDriver for RbdDriver {
 
     async fn quota(&self, _project_id: &str) -> Result<Option<Quota>> {
         Ok(None)
+    }
+
+    async fn missing_heads(&self, heads: &[Layer]) -> Result<Vec<Layer>> {
+        if heads.is_empty() {
+            return Ok(vec![]);
+        }
+        let there = self.heads().await?;
+        let carried =
+            |layer: &Layer| there.iter().any(|head| head.server_id == layer.server_id && head.key == layer.key);
+        Ok(heads.iter().filter(|layer| !carried(layer)).cloned().collect())
+    }
+
+    async fn heal_head(&self, head: &Layer) -> Result<bool> {
+        let (pool, layer) = (self.pool_of(head), head.clone());
+        self.cluster.run("heal a head", move |connection| swap::heal(&Pool::open(connection, &pool)?, &layer)).await
     }
 }

@@ -1,6 +1,8 @@
 //! Ceph away, wrong, or closed to us.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use ratoon::clock::Instant;
 
 use ratoon::drivers::SnapshotDriver;
 use ratoon::drivers::rbd::{Cluster, RbdConfig, RbdDriver, RbdDriverConfig};

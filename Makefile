@@ -1,0 +1,52 @@
+# Two commands matter: `make demo` (the main job on a real cloud) and `make test`. The rest is for developers.
+# Everything that a bare Debian 12 machine lacks is installed by the scripts themselves, except the Rust toolchain.
+SHELL := /bin/bash
+.PHONY: demo demo-down test test-rust test-client test-cloud soak lint bench docs sample toolchain build
+
+demo: build
+	@devstack/demo/up
+
+demo-down:
+	@devstack/demo/down
+
+build: toolchain
+	@cargo build --locked
+
+toolchain:
+	@devstack/toolchain
+
+# All tests, the cloud's included. Suites that are longer run here as a seeded sample; RATOON_SEED repeats one.
+test: lint-fast test-rust test-client test-cloud
+
+test-rust: toolchain
+	@tests/run-rust
+
+test-client: toolchain
+	@client/run-tests
+
+test-cloud: build
+	@tests/cloud/run
+
+# The long suites, whole: every event killed, every seed, every act.
+soak: build
+	@RATOON_SOAK=1 RATOON_SIMULATION_SEEDS=1000 tests/run-rust
+	@RATOON_SOAK=1 tests/cloud/run
+
+.PHONY: lint-fast
+lint-fast: toolchain
+	@cargo fmt --all --check
+
+lint: lint-fast
+	@cargo clippy --locked --workspace --all-targets -- -D warnings
+	@devstack/cargo-deny check licenses bans sources
+
+bench: toolchain
+	@cargo build --locked --release
+	@tests/bench/run
+
+docs: toolchain
+	@RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --workspace
+
+# The generated files under etc/; a test compares them.
+sample: build
+	@target/debug/ratoon manage config sample >etc/ratoon/ratoon.conf.sample

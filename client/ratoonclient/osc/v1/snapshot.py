@@ -1,0 +1,272 @@
+"""openstack server snapshot create, list, show, set, restore"""
+
+from ratoonclient.osc import columns
+from ratoonclient.osc import command
+from ratoonclient.osc import find
+from ratoonclient.osc import paging
+from ratoonclient.osc import plan as _plan
+from ratoonclient.osc import progress
+from ratoonclient.osc import restore
+
+LIST = (
+    ("ID", "id"),
+    ("Name", "name"),
+    ("Server", "server_name"),
+    ("Branch", "branch"),
+    ("Status", "status"),
+    ("Size", "size_bytes", columns.Size),
+    ("Created At", "created_at"),
+)
+LIST_LONG = LIST + (
+    ("Current", "is_current"),
+    ("Parent", "parent_id"),
+    ("Consistency", "consistency", columns.Reached),
+    ("Disks", "disks", columns.DiskCount),
+    ("Partial", "is_partial"),
+    ("Safety", "is_safety"),
+    ("Hidden", "is_hidden"),
+    ("Description", "description"),
+    ("Server ID", "server_id"),
+    ("Project ID", "project_id"),
+)
+SHOW = (
+    ("at_rest", "is_at_rest"),
+    ("branch", "branch"),
+    ("branch_id", "branch_id"),
+    ("consistency", "consistency", columns.Consistency),
+    ("created_at", "created_at"),
+    ("current", "is_current"),
+    ("description", "description"),
+    ("disks", "disks", columns.Disks),
+    ("fault", "fault"),
+    ("flavor", "flavor"),
+    ("hidden", "is_hidden"),
+    ("id", "id"),
+    ("left_out", "left_out", columns.LeftOut),
+    ("name", "name"),
+    ("operation_id", "operation_id"),
+    ("parent_id", "parent_id"),
+    ("partial", "is_partial"),
+    ("project_id", "project_id"),
+    ("safety", "is_safety"),
+    ("server_id", "server_id"),
+    ("server_name", "server_name"),
+    ("size_bytes", "size_bytes", columns.Size),
+    ("status", "status"),
+    ("updated_at", "updated_at"),
+    ("user_id", "user_id"),
+)
+STATUSES = (
+    "creating",
+    "available",
+    "restoring",
+    "error",
+    "deleting",
+    "deleted",
+    "error_deleting",
+)
+
+
+class CreateSnapshot(command.ShowOne):
+    """Capture all disks of a server as a new snapshot of its tree"""
+
+    def get_parser(self, prog_name):
+        parser = super().get_parser(prog_name)
+        parser.add_argument("server", metavar="<server>", help="Server (name or ID)")
+        parser.add_argument("--name", metavar="<name>", help="Name of the snapshot")
+        parser.add_argument(
+            "--description", metavar="<text>", help="Description of the snapshot"
+        )
+        parser.add_argument(
+            "--consistency",
+            choices=["auto", "none", "crash"],
+            help="Whether all disks must be of one moment: crash insists, none "
+            "does not, auto does what can be done (default)",
+        )
+        parser.add_argument(
+            "--pause-limit",
+            metavar="<milliseconds>",
+            type=int,
+            help="How long the server may be paused for it",
+        )
+        parser.add_argument(
+            "--exclude-disk",
+            metavar="<disk>",
+            dest="exclude_disks",
+            action="append",
+            help="Leave this disk out, by device name, key or volume ID "
+            "(repeat for several)",
+        )
+        parser.add_argument(
+            "--dry-run",
+            action="store_true",
+            help="Show what would be done and do nothing",
+        )
+        parser.add_argument(
+            "--wait",
+            action="store_true",
+            help="Wait until the snapshot is complete",
+        )
+        return parser
+
+    def take_action(self, parsed_args):
+        attrs = {
+            "server_id": find.server_id(self.conn, parsed_args.server),
+            "name": parsed_args.name,
+            "description": parsed_args.description,
+            "consistency": parsed_args.consistency,
+            "pause_limit_ms": parsed_args.pause_limit,
+            "exclude_disks": parsed_args.exclude_disks,
+        }
+        attrs = {key: value for key, value in attrs.items() if value is not None}
+        if parsed_args.dry_run:
+            return _show_plan(self, self.client.plan_snapshot(**attrs))
+        snapshot = self.client.create_snapshot(**attrs)
+        return _show_after(self, parsed_args, snapshot)
+
+
+class ListSnapshot(command.Lister):
+    """List snapshots of servers"""
+
+    def get_parser(self, prog_name):
+        parser = super().get_parser(prog_name)
+        parser.add_argument(
+            "--server", metavar="<server>", help="Only of this server (name or ID)"
+        )
+        parser.add_argument(
+            "--branch", metavar="<branch>", help="Only on this branch (name or ID)"
+        )
+        parser.add_argument("--status", choices=STATUSES, help="Only with this status")
+        parser.add_argument(
+            "--all-projects",
+            action="store_true",
+            help="Of all projects (admin only)",
+        )
+        parser.add_argument(
+            "--project",
+            metavar="<project>",
+            help="Only of this project, name or ID (admin only)",
+        )
+        parser.add_argument(
+            "--project-domain",
+            metavar="<domain>",
+            help="Domain of that project, in case its name is not unique",
+        )
+        parser.add_argument(
+            "--long", action="store_true", help="List additional fields"
+        )
+        paging.add_options(parser)
+        return parser
+
+    def take_action(self, parsed_args):
+        query = paging.query(parsed_args)
+        if parsed_args.server:
+            query["server_id"] = find.server_id(self.conn, parsed_args.server)
+        if parsed_args.branch:
+            query["branch"] = parsed_args.branch
+        if parsed_args.status:
+            query["status"] = parsed_args.status
+        if parsed_args.project:
+            query["project_id"] = find.project_id(
+                self.conn, parsed_args.project, parsed_args.project_domain
+            )
+        if parsed_args.all_projects or parsed_args.project:
+            query["all_projects"] = "true"
+        snapshots = paging.first(parsed_args, self.client.snapshots(**query))
+        wanted = LIST_LONG if parsed_args.long else LIST
+        return columns.headings(wanted), [columns.of(one, wanted) for one in snapshots]
+
+
+class ShowSnapshot(command.ShowOne):
+    """Show a snapshot"""
+
+    def get_parser(self, prog_name):
+        parser = super().get_parser(prog_name)
+        _add_snapshot(parser)
+        return parser
+
+    def take_action(self, parsed_args):
+        return _show(_find(self, parsed_args))
+
+
+class SetSnapshot(command.Command):
+    """Change the name or description of a snapshot"""
+
+    def get_parser(self, prog_name):
+        parser = super().get_parser(prog_name)
+        _add_snapshot(parser)
+        parser.add_argument("--name", metavar="<name>", help="New name")
+        parser.add_argument("--description", metavar="<text>", help="New description")
+        return parser
+
+    def take_action(self, parsed_args):
+        given = {
+            "name": parsed_args.name,
+            "description": parsed_args.description,
+        }
+        given = {key: value for key, value in given.items() if value is not None}
+        snapshot = _find(self, parsed_args)
+        if given:
+            self.client.update_snapshot(snapshot.id, **given)
+
+
+class RestoreSnapshot(command.ShowOne):
+    """Put a server back to a snapshot, and go on from there.
+
+    Nothing of the tree is lost by it: the snapshots behind stay where they are,
+    and the present state is captured first unless it is already.
+    """
+
+    def get_parser(self, prog_name):
+        parser = super().get_parser(prog_name)
+        _add_snapshot(parser)
+        restore.add_options(parser)
+        return parser
+
+    def take_action(self, parsed_args):
+        snapshot = _find(self, parsed_args)
+        options = restore.options(parsed_args)
+
+        def make_plan():
+            return self.client.plan_restore_snapshot(snapshot.id, **options)
+
+        if parsed_args.dry_run:
+            return _show_plan(self, make_plan())
+        generation = restore.agreed_generation(
+            parsed_args, snapshot.name or snapshot.id, make_plan
+        )
+        snapshot = self.client.restore_snapshot(
+            snapshot.id, tree_generation=generation, **options
+        )
+        return _show_after(self, parsed_args, snapshot)
+
+
+def _add_snapshot(parser):
+    parser.add_argument("snapshot", metavar="<snapshot>", help="Snapshot (name or ID)")
+    parser.add_argument(
+        "--server",
+        metavar="<server>",
+        help="Look for the snapshot's name on this server only (name or ID)",
+    )
+
+
+def _find(self, parsed_args):
+    return find.snapshot(
+        self.conn, self.client, parsed_args.snapshot, parsed_args.server
+    )
+
+
+def _show(snapshot):
+    return columns.headings(SHOW), columns.of(snapshot, SHOW)
+
+
+def _show_plan(self, plan):
+    self.text = _plan.lines(plan)
+    return tuple(plan), tuple(plan.values())
+
+
+def _show_after(self, parsed_args, snapshot):
+    if parsed_args.wait:
+        progress.wait(self, snapshot.operation_id)
+        snapshot = self.client.get_snapshot(snapshot.id)
+    return _show(snapshot)

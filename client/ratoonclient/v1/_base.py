@@ -1,0 +1,50 @@
+"""What the four resources share: the microversion they speak and their actions.
+
+openstacksdk changed the signature of its own microversion lookup between the
+versions we support, so actions ask for it here and not there.
+"""
+
+from openstack import exceptions
+from openstack import resource
+from openstack import utils
+
+MICROVERSION = "1.0"
+
+
+class Resource(resource.Resource):
+    _max_microversion = MICROVERSION
+
+    def _post(self, session, url, body):
+        """POST an action and take the resource's new state from the answer."""
+        self._translate_response(post(session, url, body))
+        return self
+
+
+def post(session, url, body):
+    response = session.post(url, json=body, microversion=microversion(session))
+    exceptions.raise_from_response(response)
+    return response
+
+
+def post_for_plan(session, url, body):
+    """Ask what an action would do; nothing is done and the plan is a plain dict."""
+    return post(session, url, {**body, "dry_run": True}).json()["plan"]
+
+
+def microversion(session):
+    return session.default_microversion or utils.maximum_supported_microversion(
+        session, MICROVERSION
+    )
+
+
+def restore_body(disks, branch_name, safety_snapshot, tree_generation):
+    """The body of a restore, the same for a snapshot and for a branch."""
+    restore = {"safety_snapshot": safety_snapshot}
+    if disks:
+        restore["disks"] = list(disks)
+    if branch_name:
+        restore["branch_name"] = branch_name
+    body = {"restore": restore}
+    if tree_generation is not None:
+        body["tree_generation"] = tree_generation
+    return body

@@ -1,0 +1,33 @@
+"""A server as the snapshot service sees it: where it stands in its tree."""
+
+from openstack import exceptions
+from openstack import resource
+
+from ratoonclient.v1 import _base
+
+
+class Server(_base.Resource):
+    resource_key = "server"
+    resources_key = "servers"
+    base_path = "/servers"
+
+    allow_list = True
+    allow_fetch = True
+
+    project_id = resource.Body("project_id")
+    #: counts the changes of the tree; a plan is good for one generation
+    tree_generation = resource.Body("tree_generation", type=int)
+    current_snapshot_id = resource.Body("current_snapshot_id")
+    current_branch_id = resource.Body("current_branch_id")
+    current_branch = resource.Body("current_branch")
+    snapshot_count = resource.Body("snapshot_count", type=int)
+    #: the operation that holds the tree now, if any
+    operation_id = resource.Body("operation_id")
+
+    def tree(self, session):
+        """The whole tree, parents before children, as the API gives it."""
+        response = session.get(
+            f"/servers/{self.id}/tree", microversion=_base.microversion(session)
+        )
+        exceptions.raise_from_response(response)
+        return response.json()["tree"]

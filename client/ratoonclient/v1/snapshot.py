@@ -1,0 +1,60 @@
+"""A node of a server's tree: all captured disks of one server at one moment."""
+
+from openstack import resource
+
+from ratoonclient.v1 import _base
+
+
+class Snapshot(_base.Resource):
+    resource_key = "snapshot"
+    resources_key = "snapshots"
+    base_path = "/snapshots"
+
+    allow_list = True
+    allow_fetch = True
+    allow_commit = True
+    commit_method = "PATCH"
+
+    _query_mapping = resource.QueryParameters(
+        "server_id", "status", "branch", "name", "project_id", "all_projects", "sort"
+    )
+
+    server_id = resource.Body("server_id")
+    server_name = resource.Body("server_name")
+    project_id = resource.Body("project_id")
+    user_id = resource.Body("user_id")
+    description = resource.Body("description")
+    #: creating, available, restoring or error
+    status = resource.Body("status")
+    #: why the status is error
+    fault = resource.Body("fault")
+    #: kept only because others stand on it
+    is_hidden = resource.Body("hidden", type=bool)
+    #: taken by a restore of what it was about to leave
+    is_safety = resource.Body("safety", type=bool)
+    #: the node the server now stands on
+    is_current = resource.Body("current", type=bool)
+    #: some disk was left out
+    is_partial = resource.Body("partial", type=bool)
+    #: captured while the server was off
+    is_at_rest = resource.Body("at_rest", type=bool)
+    parent_id = resource.Body("parent_id")
+    branch_id = resource.Body("branch_id")
+    branch = resource.Body("branch")
+    #: requested, reached, reason, pause_ms, skew_ms
+    consistency = resource.Body("consistency", type=dict)
+    size_bytes = resource.Body("size_bytes", type=int)
+    disks = resource.Body("disks", type=list)
+    #: the disks not captured, each with its reason
+    left_out = resource.Body("left_out", type=list)
+    flavor = resource.Body("flavor")
+    #: the operation that works on it now, or worked on it last
+    operation_id = resource.Body("operation_id")
+    created_at = resource.Body("created_at")
+    updated_at = resource.Body("updated_at")
+
+    def restore(self, session, body):
+        return self._post(session, f"/snapshots/{self.id}/restore", body)
+
+    def plan_restore(self, session, body):
+        return _base.post_for_plan(session, f"/snapshots/{self.id}/restore", body)

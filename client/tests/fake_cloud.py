@@ -1,0 +1,493 @@
+"""A cloud in one process: the few answers of Keystone, Nova and Ratoon we need.
+
+The tests change its dictionaries to set a stage and read `requests` to see
+what was asked. Operations go one step further at each look.
+"""
+
+import http.server
+import json
+import re
+import threading
+import urllib.parse
+
+GIB = 2**30
+PROJECT = "0123456789abcdef0123456789abcdef"
+REQUEST_ID = "req-11111111-2222-4333-8444-555555555555"
+
+
+def uid(number):
+    return f"00000000-0000-4000-8000-{number:012d}"
+
+
+SERVER = uid(1)
+OPERATION = uid(900)
+
+
+def snapshot(number, name, **more):
+    return {
+        "id": uid(number),
+        "server_id": SERVER,
+        "project_id": PROJECT,
+        "user_id": "u",
+        "name": name,
+        "description": None,
+        "status": "available",
+        "hidden": False,
+        "safety": False,
+        "parent_id": None,
+        "branch_id": uid(50),
+        "branch": "main",
+        "current": False,
+        "consistency": {
+            "requested": "auto",
+            "reached": "crash",
+            "reason": None,
+            "pause_ms": 12,
+            "skew_ms": None,
+        },
+        "partial": False,
+        "at_rest": False,
+        "size_bytes": 3 * GIB,
+        "disks": [
+            {
+                "id": uid(700),
+                "disk_id": uid(701),
+                "kind": "system",
+                "key": "disk",
+                "device": "/dev/vda",
+                "position": 0,
+                "size_bytes": 3 * GIB,
+                "backend": "rbd",
+                "volume_id": None,
+                "tag": None,
+                "shared": False,
+            }
+        ],
+        "left_out": [],
+        "server_name": "web-01",
+        "flavor": "m1.small",
+        "operation_id": None,
+        "fault": None,
+        "created_at": "2026-11-01T02:00:00Z",
+        "updated_at": None,
+    } | more
+
+
+def branch(number, name, **more):
+    return {
+        "id": uid(number),
+        "server_id": SERVER,
+        "name": name,
+        "fork_snapshot_id": None,
+        "tip_snapshot_id": None,
+        "current": False,
+        "created_at": "2026-11-01T02:00:00Z",
+    } | more
+
+
+def operation(**more):
+    return {
+        "id": OPERATION,
+        "kind": "snapshot_restore",
+        "status": "queued",
+        "server_id": SERVER,
+        "snapshot_id": uid(11),
+        "project_id": PROJECT,
+        "user_id": "u",
+        "request_id": REQUEST_ID,
+        "phase": None,
+        "steps_done": 0,
+        "steps_total": 2,
+        "cancellable": True,
+        "cancel_requested": False,
+        "warnings": [],
+        "error": None,
+        "created_at": "2026-11-01T02:00:00Z",
+        "started_at": None,
+        "finished_at": None,
+        "events": [
+            {"at": "2026-11-01T02:00:01Z", "step": "stop_server", "event": "started"}
+        ],
+    } | more
+
+
+PLAN = {
+    "kind": "snapshot_restore",
+    "tree_generation": 12,
+    "disks": [
+        {
+            "key": "disk",
+            "device": "/dev/vda",
+            "kind": "system",
+            "action": "clone",
+            "reason": "its content changed since",
+            "size_bytes": 3 * GIB,
+        },
+        {
+            "key": uid(801),
+            "device": "/dev/vdb",
+            "kind": "volume",
+            "action": "keep",
+            "reason": "attached after the snapshot",
+            "size_bytes": 100 * GIB,
+        },
+    ],
+    "steps": [
+        {"step": "stop_server", "what": "stop the server"},
+        {"step": "swap_disks", "what": "put the disks in place"},
+    ],
+    "needs": {"volumes": 1, "snapshots": 2, "gigabytes": 3},
+    "bytes_copied": 0,
+    "downtime": True,
+    "branch": "branch-2",
+    "branch_action": "new",
+    "safety": "take",
+    "left_out": [{"key": "vdc", "reason": "is shared with other servers"}],
+    "not_brought_back": ["the flavor m1.large"],
+    "loses": ["what is in memory"],
+    "warnings": ["the guest agent does not answer"],
+}
+
+
+class Cloud:
+    def __init__(self):
+        self.servers = [{"id": SERVER, "name": "web-01"}]
+        self.snapshots = [
+            snapshot(10, "fresh"),
+            snapshot(11, "upgraded", parent_id=uid(10), current=True),
+        ]
+        self.branches = [branch(50, "main", tip_snapshot_id=uid(11), current=True)]
+        self.plan = PLAN
+        #: the states an operation goes through, one a look; the last one stays
+        self.course = [
+            operation(),
+            operation(status="running", phase="stop_server"),
+            operation(status="running", phase="swap_disks", steps_done=1),
+            operation(status="succeeded", steps_done=2),
+        ]
+        #: (method, path) -> (status, message) answered instead
+        self.errors = {}
+        self.catalogued = True
+        self.requests = []
+        self.microversions = set()
+        self.page = 1000
+        cloud = self
+
+        class Handler(_Handler):
+            def do(self):
+                cloud.answer(self)
+
+            do_GET = do_POST = do_PATCH = do
+
+        self.http = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.http.server_port}"
+        threading.Thread(target=self.http.serve_forever, daemon=True).start()
+
+    def close(self):
+        self.http.shutdown()
+        self.http.server_close()
+
+    @property
+    def environment(self):
+        return {
+            "OS_AUTH_URL": f"{self.url}/identity/v3",
+            "OS_USERNAME": "demo",
+            "OS_PASSWORD": "demo",
+            "OS_PROJECT_NAME": "demo",
+            "OS_USER_DOMAIN_ID": "default",
+            "OS_PROJECT_DOMAIN_ID": "default",
+            "OS_REGION_NAME": "RegionOne",
+            "OS_IDENTITY_API_VERSION": "3",
+        }
+
+    def asked(self, method, path):
+        """The bodies (or queries, of a GET) of the requests to this path."""
+        return [
+            body if method != "GET" else query
+            for one, where, query, body in self.requests
+            if (one, where) == (method, path)
+        ]
+
+    # Answers
+
+    def answer(self, handler):
+        parts = urllib.parse.urlsplit(handler.path)
+        query = dict(urllib.parse.parse_qsl(parts.query))
+        length = int(handler.headers.get("content-length") or 0)
+        body = json.loads(handler.rfile.read(length)) if length else None
+        method, path = handler.command, parts.path
+        self.requests.append((method, path, query, body))
+        self.microversions.add((path, handler.headers.get("OpenStack-API-Version")))
+        if (method, path) in self.errors:
+            return handler.fail(*self.errors[method, path])
+        for pattern, answer in self._routes():
+            found = re.fullmatch(pattern, f"{method} {path}")
+            if found:
+                return answer(handler, *found.groups(), query=query, body=body)
+        return handler.fail(404, f"There is nothing at {path}.")
+
+    def _routes(self):
+        return [
+            (r"GET /identity/v3/?", self._identity_version),
+            (r"POST /identity/v3/auth/tokens", self._token),
+            (r"GET /identity/v3/projects", self._projects),
+            (r"GET /compute/v2.1/?", self._compute_version),
+            (r"GET /compute/v2.1/servers(?:/detail)?", self._nova_servers),
+            (r"GET /snap/?", self._snap_versions),
+            (r"GET /snap/v1/?", self._snap_versions),
+            (r"GET /snap/v1/snapshots", self._list_snapshots),
+            (r"POST /snap/v1/snapshots", self._create),
+            (r"GET /snap/v1/snapshots/([^/]+)", self._get_snapshot),
+            (r"PATCH /snap/v1/snapshots/([^/]+)", self._patch_snapshot),
+            (r"POST /snap/v1/snapshots/([^/]+)/restore", self._restore_snapshot),
+            (r"GET /snap/v1/servers/([^/]+)/branches", self._list_branches),
+            (r"GET /snap/v1/servers/([^/]+)/tree", self._tree),
+            (r"GET /snap/v1/servers/([^/]+)", self._server),
+            (r"GET /snap/v1/branches/([^/]+)", self._get_branch),
+            (r"PATCH /snap/v1/branches/([^/]+)", self._patch_branch),
+            (r"POST /snap/v1/branches/([^/]+)/restore", self._restore_branch),
+            (r"GET /snap/v1/operations", self._list_operations),
+            (r"GET /snap/v1/operations/([^/]+)", self._get_operation),
+            (r"POST /snap/v1/operations/([^/]+)/cancel", self._cancel),
+        ]
+
+    def _identity_version(self, handler, query, body):
+        handler.send(
+            200,
+            {
+                "version": {
+                    "id": "v3.14",
+                    "status": "stable",
+                    "links": [{"rel": "self", "href": f"{self.url}/identity/v3/"}],
+                }
+            },
+        )
+
+    def _token(self, handler, query, body):
+        services = {"identity": "identity/v3", "compute": "compute/v2.1"}
+        if self.catalogued:
+            services["server-snapshot"] = "snap"
+        catalog = [
+            {
+                "type": kind,
+                "name": kind,
+                "id": kind,
+                "endpoints": [
+                    {
+                        "id": f"{kind}-{interface}",
+                        "interface": interface,
+                        "region": "RegionOne",
+                        "region_id": "RegionOne",
+                        "url": f"{self.url}/{path}",
+                    }
+                    for interface in ("public", "internal", "admin")
+                ],
+            }
+            for kind, path in services.items()
+        ]
+        token = {
+            "methods": ["password"],
+            "user": {
+                "id": "u",
+                "name": "demo",
+                "domain": {"id": "default", "name": "Default"},
+            },
+            "project": {
+                "id": PROJECT,
+                "name": "demo",
+                "domain": {"id": "default", "name": "Default"},
+            },
+            "roles": [{"id": "m", "name": "member"}],
+            "catalog": catalog,
+            "issued_at": "2026-11-01T00:00:00.000000Z",
+            "expires_at": "2099-11-01T00:00:00.000000Z",
+        }
+        handler.send(201, {"token": token}, {"X-Subject-Token": "t"})
+
+    def _projects(self, handler, query, body):
+        found = [{"id": PROJECT, "name": "demo"}] if query.get("name") == "demo" else []
+        handler.send(200, {"projects": found, "links": {"next": None}})
+
+    def _compute_version(self, handler, query, body):
+        handler.send(
+            200,
+            {
+                "version": {
+                    "id": "v2.1",
+                    "status": "CURRENT",
+                    "version": "2.93",
+                    "min_version": "2.1",
+                    "links": [{"rel": "self", "href": f"{self.url}/compute/v2.1/"}],
+                }
+            },
+        )
+
+    def _nova_servers(self, handler, query, body):
+        wanted = query.get("name", "")
+        handler.send(
+            200, {"servers": [one for one in self.servers if wanted in one["name"]]}
+        )
+
+    def _snap_versions(self, handler, query, body):
+        version = {
+            "id": "v1.0",
+            "status": "CURRENT",
+            "min_version": "1.0",
+            "max_version": "1.0",
+            "version": "1.0",
+            "links": [{"rel": "self", "href": f"{self.url}/snap/v1/"}],
+        }
+        if handler.path.rstrip("/").endswith("v1"):
+            return handler.send(200, {"version": version})
+        return handler.send(200, {"versions": [version]})
+
+    def _list_snapshots(self, handler, query, body):
+        found = self.snapshots
+        for key in ("server_id", "status", "branch", "name"):
+            if key in query:
+                found = [one for one in found if one[key] == query[key]]
+        if "marker" in query:
+            ids = [one["id"] for one in found]
+            found = found[ids.index(query["marker"]) + 1 :]
+        limit = min(int(query.get("limit", self.page)), self.page)
+        answer = {"snapshots": found[:limit], "snapshots_links": []}
+        if len(found) > limit:
+            following = urllib.parse.urlencode(
+                {**query, "marker": found[limit - 1]["id"]}
+            )
+            answer["snapshots_links"] = [
+                {"rel": "next", "href": f"{self.url}/snap/v1/snapshots?{following}"}
+            ]
+        handler.send(200, answer)
+
+    def _get_snapshot(self, handler, wanted, query, body):
+        one = self._one(self.snapshots, wanted)
+        if one is None:
+            return handler.fail(404, f"There is no snapshot {wanted}.")
+        return handler.send(200, {"snapshot": one})
+
+    def _patch_snapshot(self, handler, wanted, query, body):
+        self._one(self.snapshots, wanted).update(body["snapshot"])
+        self._get_snapshot(handler, wanted, query, body)
+
+    def _create(self, handler, query, body):
+        if body.get("dry_run"):
+            plan = {**self.plan, "kind": "snapshot_create", "downtime": False}
+            return handler.send(200, {"plan": plan})
+        one = snapshot(12, body["snapshot"].get("name"), operation_id=OPERATION)
+        self.snapshots.append(one)
+        self.course = [{**look, "kind": "snapshot_create"} for look in self.course]
+        return handler.send(202, {"snapshot": {**one, "status": "creating"}})
+
+    def _restore_snapshot(self, handler, wanted, query, body):
+        if body.get("dry_run"):
+            return handler.send(200, {"plan": self.plan})
+        one = self._one(self.snapshots, wanted)
+        one["operation_id"] = OPERATION
+        return handler.send(202, {"snapshot": {**one, "status": "restoring"}})
+
+    def _list_branches(self, handler, server, query, body):
+        handler.send(200, {"branches": self.branches})
+
+    def _tree(self, handler, server, query, body):
+        keys = (
+            "id parent_id name description status hidden safety branch_id branch "
+            "size_bytes partial created_at"
+        ).split()
+        nodes = [
+            {key: one[key] for key in keys}
+            | {"consistency": one["consistency"]["reached"], "disk_count": 1}
+            for one in self.snapshots
+        ]
+        current = [one["id"] for one in self.snapshots if one["current"]]
+        tree = {
+            "server_id": server,
+            "server_name": "web-01",
+            "tree_generation": 12,
+            "current_snapshot_id": current[0] if current else None,
+            "current_branch_id": uid(50),
+            "operation_id": None,
+            "nodes": nodes,
+            "branches": self.branches,
+        }
+        handler.send(200, {"tree": tree})
+
+    def _server(self, handler, wanted, query, body):
+        handler.send(
+            200,
+            {
+                "server": {
+                    "id": wanted,
+                    "name": "web-01",
+                    "project_id": PROJECT,
+                    "tree_generation": 12,
+                    "current_snapshot_id": uid(11),
+                    "current_branch_id": uid(50),
+                    "current_branch": "main",
+                    "snapshot_count": 2,
+                    "operation_id": None,
+                }
+            },
+        )
+
+    def _get_branch(self, handler, wanted, query, body):
+        handler.send(200, {"branch": self._one(self.branches, wanted)})
+
+    def _patch_branch(self, handler, wanted, query, body):
+        self._one(self.branches, wanted).update(body["branch"])
+        self._get_branch(handler, wanted, query, body)
+
+    def _restore_branch(self, handler, wanted, query, body):
+        if body.get("dry_run"):
+            return handler.send(200, {"plan": self.plan})
+        one = self._one(self.branches, wanted)
+        return handler.send(202, {"branch": {**one, "operation_id": OPERATION}})
+
+    def _list_operations(self, handler, query, body):
+        handler.send(200, {"operations": self.course[:1]})
+
+    def _get_operation(self, handler, wanted, query, body):
+        look = self.course.pop(0) if len(self.course) > 1 else self.course[0]
+        handler.send(200, {"operation": look})
+
+    def _cancel(self, handler, wanted, query, body):
+        handler.send(202, {"operation": {**self.course[0], "cancel_requested": True}})
+
+    def _one(self, among, wanted):
+        return next((one for one in among if one["id"] == wanted), None)
+
+
+class _Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *args):
+        pass
+
+    def send(self, status, body, headers=None):
+        data = json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(data)))
+        self.send_header("x-openstack-request-id", REQUEST_ID)
+        for name, value in (headers or {}).items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(data)
+
+    def fail(self, status, message):
+        self.send(
+            status,
+            {
+                "errors": [
+                    {
+                        "request_id": REQUEST_ID,
+                        "code": "server-snapshot.trouble",
+                        "status": status,
+                        "title": "Trouble",
+                        "detail": message,
+                        "links": [],
+                    }
+                ],
+                "error": {"code": status, "title": "Trouble", "message": message},
+            },
+        )

@@ -1,0 +1,57 @@
+"""The progress line, on a terminal and in a log."""
+
+import io
+
+import fake_cloud
+import pytest
+from conftest import Terminal
+
+from ratoonclient.osc import progress
+from ratoonclient.v1 import operation as _operation
+
+
+def operation(**more):
+    return _operation.Operation.existing(**fake_cloud.operation(**more))
+
+
+@pytest.mark.parametrize(
+    "more, line",
+    [
+        ({}, "restore: queued (0/2)"),
+        (
+            {"status": "running", "phase": "swap_disks", "steps_done": 1},
+            "restore: swap_disks (1/2)",
+        ),
+        ({"status": "running"}, "restore: running (0/2)"),
+        (
+            {"status": "unwinding", "phase": "swap_disks", "steps_done": 1},
+            "restore: undoing swap_disks (1/2)",
+        ),
+        ({"kind": "snapshot_create", "steps_total": 0}, "snapshot: queued"),
+        ({"kind": "tree_verify", "steps_total": None}, "tree verify: queued"),
+        ({"status": "succeeded", "steps_done": 2}, "restore: succeeded (2/2)"),
+    ],
+)
+def test_line(more, line):
+    assert progress.line_of(operation(**more)) == line
+
+
+def test_a_terminal_has_one_line_rewritten():
+    stream, times = Terminal(), iter([0, 1, 75])
+    follow = progress.Progress(stream, clock=lambda: next(times))
+    follow(operation())
+    follow(operation(status="succeeded", steps_done=2))
+    follow.close()
+    assert stream.getvalue() == (
+        "\rrestore: queued (0/2)  0:01\033[K\rrestore: succeeded (2/2)  1:15\033[K\n"
+    )
+
+
+def test_a_log_has_a_line_for_each_change():
+    stream = io.StringIO()
+    follow = progress.Progress(stream)
+    for _look in range(3):
+        follow(operation())
+    follow(operation(status="succeeded", steps_done=2))
+    follow.close()
+    assert stream.getvalue() == "restore: queued (0/2)\nrestore: succeeded (2/2)\n"

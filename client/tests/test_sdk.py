@@ -1,0 +1,142 @@
+"""The proxy by itself, as a Python program uses it."""
+
+import fake_cloud
+import openstack
+import pytest
+from openstack import exceptions
+
+import ratoonclient.sdk
+from ratoonclient.v1 import _proxy
+
+
+@pytest.fixture
+def conn(cloud):
+    conn = openstack.connect(
+        auth_url=f"{cloud.url}/identity/v3",
+        username="demo",
+        password="demo",
+        project_name="demo",
+        user_domain_id="default",
+        project_domain_id="default",
+        region_name="RegionOne",
+        load_yaml_config=False,
+        load_envvars=False,
+    )
+    return ratoonclient.sdk.register(conn)
+
+
+def test_registering_twice_is_harmless(conn):
+    first = conn.server_snapshot
+    assert isinstance(first, _proxy.Proxy)
+    assert ratoonclient.sdk.register(conn).server_snapshot is first
+
+
+def test_the_microversion_is_asked_for(conn, cloud):
+    conn.server_snapshot.get_snapshot(fake_cloud.uid(10))
+    list(conn.server_snapshot.snapshots())
+    conn.server_snapshot.restore_snapshot(fake_cloud.uid(10))
+    asked = {path: version for path, version in cloud.microversions if "/v1/" in path}
+    assert len(asked) == 3
+    assert set(asked.values()) == {"server-snapshot 1.0"}
+
+
+def test_lists_follow_pages(conn, cloud):
+    cloud.page = 1
+    assert [one.name for one in conn.server_snapshot.snapshots()] == [
+        "fresh",
+        "upgraded",
+    ]
+
+
+def test_resources_are_typed(conn):
+    snapshot = conn.server_snapshot.get_snapshot(fake_cloud.uid(11))
+    assert snapshot.is_current is True
+    assert snapshot.size_bytes == 3 * fake_cloud.GIB
+    assert snapshot.consistency["reached"] == "crash"
+    assert conn.server_snapshot.get_server(fake_cloud.SERVER).tree_generation == 12
+
+
+def test_waiting(conn):
+    seen = []
+    operation = conn.server_snapshot.wait_for_operation(
+        fake_cloud.OPERATION,
+        on_progress=lambda one: seen.append((one.status, one.steps_done)),
+        interval=0.01,
+    )
+    assert operation.status == "succeeded"
+    assert seen == [
+        ("queued", 0),
+        ("running", 0),
+        ("running", 1),
+        ("succeeded", 2),
+    ]
+
+
+def test_waiting_has_an_end(conn, cloud):
+    cloud.course = [fake_cloud.operation(status="running")]
+    with pytest.raises(exceptions.ResourceTimeout, match="is still running"):
+        conn.server_snapshot.wait_for_operation(
+            fake_cloud.OPERATION, interval=0.01, timeout=0.02
+        )
+
+
+def test_waiting_outlives_a_restart_of_the_service(conn, cloud, monkeypatch):
+    monkeypatch.setattr(_proxy, "POLL_INTERVAL_MAX_SECONDS", 0.01)
+    where = ("GET", f"/snap/v1/operations/{fake_cloud.OPERATION}")
+    cloud.errors[where] = (503, "starting")
+    looks = []
+
+    def sleep(seconds):
+        looks.append(seconds)
+        if len(looks) == 3:
+            del cloud.errors[where]
+
+    monkeypatch.setattr(_proxy.time, "sleep", sleep)
+    operation = conn.server_snapshot.wait_for_operation(fake_cloud.OPERATION)
+    assert operation.status == "succeeded"
+
+
+def test_waiting_gives_up_when_the_service_stays_away(conn, cloud, monkeypatch):
+    monkeypatch.setattr(_proxy.time, "sleep", lambda seconds: None)
+    where = ("GET", f"/snap/v1/operations/{fake_cloud.OPERATION}")
+    cloud.errors[where] = (503, "the store is not reachable")
+    with pytest.raises(exceptions.HttpException, match="the store is not reachable"):
+        conn.server_snapshot.wait_for_operation(fake_cloud.OPERATION)
+    assert len(cloud.asked(*where)) == 1 + _proxy.POLL_FAILURES_MAX
+
+
+@pytest.mark.parametrize(
+    "more, words",
+    [
+        (
+            {
+                "status": "failed",
+                "error": {
+                    "code": "x",
+                    "step": "swap_disks",
+                    "message": "Volume v is in use.",
+                    "remedy": "Detach it.",
+                },
+            },
+            "failed at step swap_disks: Volume v is in use. Detach it.",
+        ),
+        (
+            {
+                "status": "failed",
+                "error": {
+                    "message": "No room; ask for quota",
+                    "remedy": "ask for quota",
+                },
+            },
+            "failed: No room; ask for quota",
+        ),
+        ({"status": "failed"}, "failed: no reason was recorded"),
+        ({"status": "cancelled"}, "was cancelled; what it had begun is undone"),
+    ],
+)
+def test_failures_say_why(conn, cloud, more, words):
+    cloud.course = [fake_cloud.operation(**more)]
+    with pytest.raises(_proxy.OperationFailed) as caught:
+        conn.server_snapshot.wait_for_operation(fake_cloud.OPERATION)
+    assert str(caught.value) == f"operation {fake_cloud.OPERATION} {words}"
+    assert caught.value.operation.status == more["status"]

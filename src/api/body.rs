@@ -1,0 +1,83 @@
+//! Reading what callers send: JSON bodies whose unknown, missing and mistyped fields are named, and ids.
+
+use actix_web::web::Bytes;
+use serde::de::DeserializeOwned;
+
+use crate::error::{Error, Kind, Result};
+use crate::ids::Id;
+
+/// Reads a JSON body. `T` denies unknown fields.
+///
+/// # Errors
+/// `BadRequest` naming the field's path and what is wrong with it.
+pub fn parse<T: DeserializeOwned>(body: &Bytes) -> Result<T> {
+    if body.is_empty() {
+        return Err(Error::new(Kind::BadRequest, "The request has no body.").remedy("Send a JSON object."));
+    }
+    let mut reader = serde_json::Deserializer::from_slice(body);
+    let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
+        let path = error.path().to_string();
+        let inner = error.into_inner().to_string();
+        let what = inner.split(" at line ").next().unwrap_or(&inner).to_owned();
+        if !path.starts_with(|first: char| first.is_ascii_alphabetic()) {
+            Error::new(Kind::BadRequest, format!("The body cannot be read: {what}."))
+        } else {
+            Error::bad_field(path.clone(), format!("{path}: {what}."))
+        }
+    })?;
+    reader.end().map_err(|_| Error::new(Kind::BadRequest, "The body goes on behind its JSON object."))?;
+    Ok(value)
+}
+
+/// Reads an id of a path. What is no uuid cannot exist.
+///
+/// # Errors
+/// `NotFound`.
+pub fn path_id<K>(what: &str, text: &str) -> Result<Id<K>> {
+    text.parse().map_err(|_| Error::not_found(what, text))
+}
+
+/// Reads an id of a body or a query.
+///
+/// # Errors
+/// `BadRequest` naming the field.
+pub fn field_id<K>(field: &str, text: &str) -> Result<Id<K>> {
+    text.parse().map_err(|_| Error::bad_field(field, format!("{field} is not a uuid: {text}.")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde::Deserialize;
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[allow(dead_code)]
+    struct Outer {
+        inner: Inner,
+    }
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[allow(dead_code)]
+    struct Inner {
+        number: u8,
+    }
+
+    #[test]
+    fn a_bad_body_is_refused_with_the_name_of_the_field() {
+        for (text, expected) in [
+            ("", "no body"),
+            ("{", "cannot be read"),
+            ("[]", "cannot be read"),
+            (r#"{"inner":{"number":"x"}}"#, "inner.number: invalid type: string \"x\", expected u8"),
+            (r#"{"inner":{"number":1,"more":2}}"#, "unknown field `more`"),
+            (r#"{"inner":{}}"#, "missing field `number`"),
+            (r#"{"inner":{"number":1}} tail"#, "goes on"),
+            (r#"{"inner":{"number":300}}"#, "invalid value"),
+        ] {
+            let error = parse::<Outer>(&Bytes::from(text.to_owned())).unwrap_err();
+            assert!(error.chain().contains(expected), "{text}: {}", error.chain());
+            assert_eq!(error.kind(), Kind::BadRequest);
+        }
+    }
+}

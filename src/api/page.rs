@@ -1,0 +1,112 @@
+//! Pages of lists: `limit`, `marker`, `sort`, and the link to the next page.
+
+use actix_web::HttpRequest;
+use serde_json::{Value, json};
+use url::form_urlencoded;
+
+use super::ApiState;
+use crate::error::{Error, Result};
+use crate::store::Page;
+
+/// A list's query, as pairs. Every name must be one of `known` or of the page's own.
+pub struct Query(Vec<(String, String)>);
+
+const PAGE_KEYS: [&str; 3] = ["limit", "marker", "sort"];
+
+impl Query {
+    /// Reads the query of a request.
+    ///
+    /// # Errors
+    /// `BadRequest` naming an unknown or repeated parameter.
+    pub fn of(request: &HttpRequest, known: &[&str]) -> Result<Self> {
+        let pairs: Vec<(String, String)> = form_urlencoded::parse(request.query_string().as_bytes())
+            .map(|(key, value)| (key.into_owned(), value.into_owned()))
+            .collect();
+        for (place, (key, _)) in pairs.iter().enumerate() {
+            if !known.contains(&key.as_str()) && !PAGE_KEYS.contains(&key.as_str()) {
+                let names: Vec<&str> = known.iter().chain(&PAGE_KEYS).copied().collect();
+                return Err(Error::bad_field(key, format!("There is no query parameter {key}."))
+                    .remedy(format!("Those are: {}.", names.join(", "))));
+            }
+            if pairs[..place].iter().any(|(other, _)| other == key) {
+                return Err(Error::bad_field(key, format!("The query parameter {key} is given twice.")));
+            }
+        }
+        Ok(Self(pairs))
+    }
+
+    /// A parameter's text.
+    #[must_use]
+    pub fn text(&self, key: &str) -> Option<&str> {
+        self.0.iter().find(|(name, _)| name == key).map(|(_, value)| value.as_str())
+    }
+
+    /// A parameter that is a boolean.
+    ///
+    /// # Errors
+    /// `BadRequest` naming it.
+    pub fn flag(&self, key: &str) -> Result<bool> {
+        match self.text(key) {
+            None => Ok(false),
+            Some(text) => match text.to_ascii_lowercase().as_str() {
+                "true" | "1" | "yes" => Ok(true),
+                "false" | "0" | "no" => Ok(false),
+                _ => Err(Error::bad_field(key, format!("{key} is true or false, not {text}."))),
+            },
+        }
+    }
+
+    /// The page that is asked for. Lists are sorted by creation, `created_at:desc` unless told otherwise.
+    ///
+    /// # Errors
+    /// `BadRequest` naming the parameter.
+    pub fn page(&self, limit_max: u64) -> Result<Page> {
+        let limit = match self.text("limit") {
+            None => limit_max,
+            Some(text) => match text.parse::<u64>() {
+                Ok(limit) if limit > 0 => limit.min(limit_max),
+                _ => return Err(Error::bad_field("limit", format!("limit is a number above 0, not {text}."))),
+            },
+        };
+        let ascending = match self.text("sort") {
+            None | Some("created_at:desc" | "created_at") => false,
+            Some("created_at:asc") => true,
+            Some(other) => {
+                return Err(Error::bad_field("sort", format!("Lists cannot be sorted by {other}."))
+                    .remedy("Sort by created_at:asc or created_at:desc."));
+            }
+        };
+        Ok(Page { limit, marker: self.text("marker").map(str::to_owned), ascending })
+    }
+
+    /// The links of a list: to the next page, if this one is full.
+    #[must_use]
+    pub fn links(
+        &self,
+        state: &ApiState,
+        request: &HttpRequest,
+        page: &Page,
+        last: Option<&str>,
+        count: usize,
+    ) -> Vec<Value> {
+        let (Some(last), true) = (last, count as u64 >= page.limit) else { return vec![] };
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        for (key, value) in self.0.iter().filter(|(key, _)| key != "marker") {
+            query.append_pair(key, value);
+        }
+        query.append_pair("marker", last);
+        vec![json!({ "rel": "next", "href": format!("{}{}?{}", base(state, request), request.path(), query.finish()) })]
+    }
+}
+
+/// What links begin with.
+#[must_use]
+pub fn base(state: &ApiState, request: &HttpRequest) -> String {
+    match &state.settings.public_endpoint {
+        Some(endpoint) => endpoint.trim_end_matches('/').to_owned(),
+        None => {
+            let connection = request.connection_info();
+            format!("{}://{}", connection.scheme(), connection.host())
+        }
+    }
+}

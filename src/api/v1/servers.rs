@@ -1,0 +1,95 @@
+//! `/v1/servers`, `/v1/servers/{id}/tree`
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use serde_json::{Value, json};
+
+use super::{branches, project_of, time};
+use crate::api::ApiState;
+use crate::api::body::path_id;
+use crate::api::caller::Caller;
+use crate::api::fault::Answer;
+use crate::api::page::Query;
+use crate::app;
+use crate::app::servers::ServerDetail;
+use crate::domain::snapshot::Consistency;
+use crate::store::trees::ServerTree;
+
+fn view(detail: &ServerDetail) -> Value {
+    let record = &detail.record;
+    json!({
+        "id": record.id,
+        "name": record.name,
+        "project_id": record.project_id,
+        "tree_generation": record.generation,
+        "current_snapshot_id": record.current_snapshot_id,
+        "current_branch_id": record.current_branch_id,
+        "current_branch": detail.current_branch,
+        "snapshot_count": detail.snapshot_count,
+        "operation_id": record.operation_id,
+    })
+}
+
+fn tree_view(tree: &ServerTree) -> Value {
+    let nodes: Vec<Value> = tree
+        .forest
+        .preorder()
+        .into_iter()
+        .map(|(depth, node)| {
+            let disks = tree.disks_of(node.id);
+            json!({
+                "id": node.id,
+                "parent_id": node.parent_id,
+                "depth": depth,
+                "name": node.name,
+                "description": node.description,
+                "status": node.status.as_str(),
+                "hidden": node.hidden,
+                "safety": node.safety,
+                "partial": node.partial,
+                "branch_id": node.branch_id,
+                "branch": tree.forest.branch(node.branch_id).map(|branch| &branch.name),
+                "size_bytes": disks.iter().map(|part| part.size_bytes).sum::<u64>(),
+                "disk_count": disks.len(),
+                "consistency": node.consistency.reached.map(Consistency::as_str),
+                "created_at": time(node.created_at),
+            })
+        })
+        .collect();
+    let record = &tree.record;
+    json!({
+        "server_id": record.id,
+        "server_name": record.name,
+        "tree_generation": record.generation,
+        "current_snapshot_id": record.current_snapshot_id,
+        "current_branch_id": record.current_branch_id,
+        "operation_id": record.operation_id,
+        "nodes": nodes,
+        "branches": app::branches::details(tree).iter().map(branches::view).collect::<Vec<_>>(),
+    })
+}
+
+/// `GET /v1/servers`
+pub async fn list(state: web::Data<ApiState>, caller: Caller, request: HttpRequest) -> Answer {
+    let query = Query::of(&request, &["project_id", "all_projects"])?;
+    let page = query.page(state.settings.limit_max)?;
+    let project = project_of(&caller.0, &query)?;
+    let details = state.app.list_servers(&caller.0, project.as_deref(), &page).await?;
+    let last = details.last().map(|detail| detail.record.id.to_string());
+    let links = query.links(&state, &request, &page, last.as_deref(), details.len());
+    Ok(HttpResponse::Ok().json(json!({
+        "servers": details.iter().map(view).collect::<Vec<_>>(),
+        "servers_links": links,
+    })))
+}
+
+/// `GET /v1/servers/{id}`
+pub async fn show(state: web::Data<ApiState>, caller: Caller, id: web::Path<String>) -> Answer {
+    let detail = state.app.get_server(&caller.0, path_id("Server", &id)?).await?;
+    Ok(HttpResponse::Ok().json(json!({ "server": view(&detail) })))
+}
+
+/// `GET /v1/servers/{id}/tree`
+pub async fn tree(state: web::Data<ApiState>, caller: Caller, id: web::Path<String>) -> Answer {
+    let tree = state.app.server_tree(&caller.0, path_id("Server", &id)?).await?;
+    Ok(HttpResponse::Ok().json(json!({ "tree": tree_view(&tree) })))
+}

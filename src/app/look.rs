@@ -1,0 +1,150 @@
+//! Looks at a server as it is just now: Nova's facts, the disks that the drivers find, and what our rows know of them.
+
+use std::collections::BTreeSet;
+
+use futures::future::try_join_all;
+
+use super::{App, RequestContext};
+use crate::clock;
+use crate::domain::disk::{FoundDisk, Layer, LayerRole, LeftOut, Placement};
+use crate::domain::forest::Forest;
+use crate::domain::plan::{LiveDisk, match_layers, names_disk};
+use crate::domain::server::{ServerFacts, ServerStatus, may_have_run_since};
+use crate::error::{Error, Result};
+use crate::ids::{ServerId, SnapshotId};
+use crate::store::servers::ServerRecord;
+use crate::store::trees::ServerTree;
+
+/// All that a planner needs.
+pub struct Look {
+    /// Nova's view.
+    pub server: ServerFacts,
+    /// Our rows; empty ones for a server that was never captured.
+    pub tree: ServerTree,
+    /// The disks, in the server's order, each with its layer.
+    pub live: Vec<LiveDisk>,
+    /// What was found and is never covered.
+    pub left_out: Vec<LeftOut>,
+    /// The node that the live disks equal, because the server has not run since.
+    pub unchanged_since: Option<SnapshotId>,
+}
+
+impl App {
+    /// A server that the caller may know of.
+    ///
+    /// # Errors
+    /// `NotFound`, in the same words whether it is missing or another project's.
+    pub(crate) async fn visible_server(&self, caller: &RequestContext, id: ServerId) -> Result<ServerFacts> {
+        match self.compute.server(id).await {
+            Ok(server) if caller.owns(&server.project_id) => Ok(server),
+            Ok(_) => Err(Error::not_found("Server", id)),
+            Err(error) if error.kind() == crate::error::Kind::NotFound => Err(Error::not_found("Server", id)),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Looks at a server. `ignored` are words for disks that nobody needs to serve.
+    ///
+    /// # Errors
+    /// `Conflict` naming a disk that no driver serves; whatever Nova and the backends fail with.
+    pub(crate) async fn look(&self, server: ServerFacts, ignored: &[String]) -> Result<Look> {
+        let tree = self.store.tree(server.id).await?.unwrap_or_else(|| empty_tree(&server));
+        let found = try_join_all(self.drivers.iter().map(|driver| driver.discover(&server))).await?;
+        let mut disks: Vec<FoundDisk> = Vec::new();
+        let mut left_out = Vec::new();
+        for part in found {
+            disks.extend(part.disks);
+            left_out.extend(part.left_out);
+        }
+        disks.sort_by_key(|disk| (self.drivers.placement(&disk.backend) == Placement::Attached, disk.position));
+        for (position, disk) in disks.iter_mut().enumerate() {
+            disk.position = u32::try_from(position).unwrap_or(u32::MAX);
+        }
+        name_unserved(&server, &disks, &mut left_out, ignored)?;
+        let live = match_layers(&server, &disks, &tree.layers);
+        let unchanged_since = self.unchanged_since(&server, &tree.record, &tree.forest).await?;
+        Ok(Look { server, tree, live, left_out, unchanged_since })
+    }
+
+    async fn unchanged_since(
+        &self,
+        server: &ServerFacts,
+        record: &ServerRecord,
+        forest: &Forest,
+    ) -> Result<Option<SnapshotId>> {
+        let (Some(node), Some(mark)) = (record.equals_snapshot_id, &record.equals_mark) else { return Ok(None) };
+        if server.status != ServerStatus::Shutoff || server.task_state.is_some() || forest.node(node).is_none() {
+            return Ok(None);
+        }
+        let actions = self.compute.actions(server.id).await?;
+        Ok((!may_have_run_since(&actions, mark)).then_some(node))
+    }
+}
+
+impl Look {
+    /// Rows for what was seen: fresh and changed layers, and those of volumes that are no longer on the server.
+    #[must_use]
+    pub fn seen_layers(&self) -> Vec<Layer> {
+        let mut layers: Vec<Layer> = self.live.iter().map(|live| live.layer.clone()).collect();
+        let there: BTreeSet<_> = layers.iter().map(|layer| layer.id).collect();
+        layers.extend(
+            self.tree
+                .layers
+                .iter()
+                .filter(|layer| layer.role == LayerRole::Head && !there.contains(&layer.id))
+                .cloned()
+                .map(|mut layer| {
+                    layer.role = LayerRole::Detached;
+                    layer
+                }),
+        );
+        layers
+    }
+}
+
+/// A volume that Nova lists and no driver serves is refused, unless the caller wants it left out: then it is named.
+fn name_unserved(
+    server: &ServerFacts,
+    disks: &[FoundDisk],
+    left_out: &mut Vec<LeftOut>,
+    ignored: &[String],
+) -> Result<()> {
+    for volume in &server.volumes {
+        if disks.iter().any(|disk| disk.backend_id == volume.volume_id) {
+            continue;
+        }
+        let device = volume.attachment.device.as_deref();
+        if !ignored.iter().any(|word| names_disk(word, &volume.volume_id, device, &volume.volume_id, None)) {
+            return Err(Error::conflict(format!("No driver serves volume {} of the server.", volume.volume_id))
+                .remedy("Enable the driver in ratoon.conf, leave the volume out with exclude_disks, or detach it."));
+        }
+        left_out.push(LeftOut {
+            key: volume.volume_id.clone(),
+            reason: "excluded by the caller; no driver serves it".to_owned(),
+        });
+    }
+    Ok(())
+}
+
+/// What we know of a server that we have never met.
+pub(crate) fn empty_tree(server: &ServerFacts) -> ServerTree {
+    ServerTree {
+        record: ServerRecord {
+            id: server.id,
+            project_id: server.project_id.clone(),
+            name: server.name.clone(),
+            current_snapshot_id: None,
+            current_branch_id: None,
+            generation: 0,
+            next_sequence: 1,
+            operation_id: None,
+            equals_snapshot_id: None,
+            equals_mark: None,
+            created_at: clock::now(),
+        },
+        forest: Forest::new(server.id, vec![], vec![], None, None, 0),
+        snapshots: vec![],
+        layers: vec![],
+        disk_snapshots: vec![],
+    }
+}

@@ -1,0 +1,249 @@
+//! A plan in words: what a dry run answers.
+
+use serde::Serialize;
+
+use super::look::Look;
+use crate::domain::disk::{DiskKind, LeftOut, Placement};
+use crate::domain::plan::BranchChoice;
+use crate::domain::plan::capture::CapturePlan;
+use crate::domain::plan::restore::{Comeback, NOT_BROUGHT_BACK, RestorePlan, Safety};
+use crate::domain::quota::Need;
+
+/// One disk of a plan.
+#[derive(Debug, Clone, Serialize)]
+pub struct DiskView {
+    /// Name of the disk in its server.
+    pub key: String,
+    /// Device name.
+    pub device: Option<String>,
+    /// What it is to its server.
+    pub kind: DiskKind,
+    /// What happens to it.
+    pub action: &'static str,
+    /// Why.
+    pub reason: String,
+    /// Size in bytes.
+    pub size_bytes: u64,
+}
+
+/// One act of a plan.
+#[derive(Debug, Clone, Serialize)]
+pub struct StepView {
+    /// The operation's step.
+    pub step: &'static str,
+    /// What it does.
+    pub what: String,
+}
+
+/// A plan.
+#[derive(Debug, Clone, Serialize)]
+pub struct PlanView {
+    /// Kind of the operation.
+    pub kind: &'static str,
+    /// Generation of the tree it was made for: pass it on to be sure that nothing has changed.
+    pub tree_generation: i64,
+    /// Disks.
+    pub disks: Vec<DiskView>,
+    /// Acts.
+    pub steps: Vec<StepView>,
+    /// What must be created in the project's quota.
+    pub needs: Need,
+    /// Bytes that are copied. None of our acts copies any.
+    pub bytes_copied: u64,
+    /// Whether the server stands still meanwhile.
+    pub downtime: bool,
+    /// The branch afterwards.
+    pub branch: Option<String>,
+    /// `continue` or `new`.
+    pub branch_action: Option<&'static str>,
+    /// `take`, `not_needed` or `declined`.
+    pub safety: Option<&'static str>,
+    /// What was found and is not covered.
+    pub left_out: Vec<LeftOut>,
+    /// What a restore does not bring back.
+    pub not_brought_back: Vec<&'static str>,
+    /// What will be lost.
+    pub loses: Vec<String>,
+    /// What else should be known.
+    pub warnings: Vec<String>,
+}
+
+fn total(needs: &[(String, Need)]) -> Need {
+    needs.iter().fold(Need::default(), |sum, (_, need)| Need {
+        volumes: sum.volumes + need.volumes,
+        snapshots: sum.snapshots + need.snapshots,
+        gigabytes: sum.gigabytes + need.gigabytes,
+    })
+}
+
+impl PlanView {
+    fn branch_words(look: &Look, choice: &BranchChoice) -> (Option<String>, Option<&'static str>) {
+        match choice {
+            BranchChoice::Continue(id) => {
+                (look.tree.forest.branch(*id).map(|branch| branch.name.clone()), Some("continue"))
+            }
+            BranchChoice::New(name) => (Some(name.clone()), Some("new")),
+        }
+    }
+
+    /// Of a capture.
+    #[must_use]
+    pub fn of_capture(look: &Look, plan: &CapturePlan) -> Self {
+        let disks = plan
+            .disks
+            .iter()
+            .map(|capture| {
+                let disk = &look.live[capture.live].disk;
+                DiskView {
+                    key: disk.key.clone(),
+                    device: disk.attachment.device.clone(),
+                    kind: disk.kind,
+                    action: if capture.share.is_some() { "share" } else { "snapshot" },
+                    reason: capture.reason.clone(),
+                    size_bytes: disk.size_bytes,
+                }
+            })
+            .collect();
+        let mut steps = Vec::new();
+        if plan.pause {
+            steps.push(StepView { step: "pause", what: format!("pause the server: {}", plan.pause_reason) });
+        }
+        steps.push(StepView { step: "capture", what: "ask all disks for a snapshot at once".to_owned() });
+        if plan.pause {
+            steps.push(StepView { step: "resume", what: "resume the server".to_owned() });
+        }
+        let (branch, branch_action) = Self::branch_words(look, &plan.branch);
+        Self {
+            kind: crate::operations::snapshot_create::KIND,
+            tree_generation: look.tree.record.generation,
+            disks,
+            steps,
+            needs: total(&plan.needs),
+            bytes_copied: 0,
+            downtime: false,
+            branch,
+            branch_action,
+            safety: None,
+            left_out: plan.left_out.clone(),
+            not_brought_back: vec![],
+            loses: vec![],
+            warnings: foreign_snapshots(look),
+        }
+    }
+
+    /// Of a restore.
+    #[must_use]
+    pub fn of_restore(look: &Look, plan: &RestorePlan, placement: &dyn Fn(&str) -> Placement) -> Self {
+        let mut disks: Vec<DiskView> = Vec::new();
+        for disk in &plan.moves {
+            let Ok(part) = look.tree.disk_snapshot(disk.disk_snapshot) else { continue };
+            let Ok(layer) = look.tree.layer(part.layer_id) else { continue };
+            disks.push(DiskView {
+                key: layer.key.clone(),
+                device: part.attachment.device.clone(),
+                kind: layer.kind,
+                action: match disk.comeback {
+                    Comeback::Keep => "keep",
+                    Comeback::Reuse(_) => "reuse",
+                    Comeback::Clone => "clone",
+                },
+                reason: disk.reason.clone(),
+                size_bytes: part.size_bytes,
+            });
+        }
+        let given_way = plan.moves.iter().filter(|disk| disk.comeback != Comeback::Keep).filter_map(|disk| disk.live);
+        for (place, action, reason) in
+            given_way.map(|place| (place, "park", "gives way and is kept with the tree")).chain(
+                plan.leaves
+                    .iter()
+                    .map(|place| (*place, "detach", "the snapshot does not have it; it is kept with the tree")),
+            )
+        {
+            let disk = &look.live[place].disk;
+            disks.push(DiskView {
+                key: disk.key.clone(),
+                device: disk.attachment.device.clone(),
+                kind: disk.kind,
+                action,
+                reason: reason.to_owned(),
+                size_bytes: disk.size_bytes,
+            });
+        }
+        let (branch, branch_action) =
+            plan.branch.as_ref().map_or((None, None), |choice| Self::branch_words(look, choice));
+        let mut warnings = foreign_snapshots(look);
+        if plan.moves.iter().any(|disk| {
+            disk.comeback == Comeback::Clone
+                && look
+                    .tree
+                    .disk_snapshot(disk.disk_snapshot)
+                    .and_then(|part| look.tree.layer(part.layer_id))
+                    .is_ok_and(|layer| placement(&layer.backend) == Placement::Attached)
+        }) {
+            warnings.push("a restored volume has a new id, and a new serial number in the guest".to_owned());
+        }
+        Self {
+            kind: crate::operations::snapshot_restore::KIND,
+            tree_generation: look.tree.record.generation,
+            disks,
+            steps: restore_steps(look, plan),
+            needs: total(&plan.needs),
+            bytes_copied: 0,
+            downtime: plan.stops && !plan.is_empty(),
+            branch,
+            branch_action,
+            safety: Some(match plan.safety {
+                Safety::Take(_) => "take",
+                Safety::NotNeeded(_) => "not_needed",
+                Safety::Declined => "declined",
+            }),
+            left_out: look.left_out.clone(),
+            not_brought_back: NOT_BROUGHT_BACK.to_vec(),
+            loses: plan.loses.clone(),
+            warnings,
+        }
+    }
+}
+
+fn restore_steps(look: &Look, plan: &RestorePlan) -> Vec<StepView> {
+    let mut steps = Vec::new();
+    let mut say = |step: &'static str, what: String| steps.push(StepView { step, what });
+    if plan.is_empty() {
+        return steps;
+    }
+    say("lock", "lock the server in Nova".to_owned());
+    let clones = plan.moves.iter().filter(|disk| disk.comeback == Comeback::Clone).count();
+    if clones > 0 {
+        say("prepare", format!("clone {clones} disk(s) from the snapshot"));
+    }
+    if plan.stops {
+        say("stop", "stop the server".to_owned());
+    }
+    if matches!(plan.safety, Safety::Take(_)) {
+        say("safety", "take a safety snapshot of the disks at rest".to_owned());
+    }
+    if plan.order_kept < plan.order.len() || !plan.leaves.is_empty() {
+        say("arrange", format!("detach and attach the volumes behind the first {}", plan.order_kept));
+    }
+    say("swap", "put the restored system disk in the place of the present one".to_owned());
+    if plan.stops {
+        say("start", "start the server".to_owned());
+    }
+    say("unlock", "unlock the server".to_owned());
+    for id in &plan.safety_gone {
+        let name = look.tree.forest.node(*id).map(|node| node.name.clone()).unwrap_or_default();
+        say("prune", format!("drop the branch's older safety snapshot \"{name}\""));
+    }
+    steps
+}
+
+/// Snapshots on the disks that others made stay with the parked disk: worth knowing.
+fn foreign_snapshots(look: &Look) -> Vec<String> {
+    look.live
+        .iter()
+        .filter(|live| !live.disk.foreign_snapshots.is_empty())
+        .map(|live| {
+            format!("disk {} carries snapshots of others: {}", live.disk.key, live.disk.foreign_snapshots.join(", "))
+        })
+        .collect()
+}

@@ -1,0 +1,79 @@
+//! When a user looks at servers and their trees.
+
+use super::look::empty_tree;
+use super::policy::Rule;
+use super::{App, RequestContext};
+use crate::error::{Error, Result};
+use crate::ids::ServerId;
+use crate::store::Page;
+use crate::store::servers::ServerRecord;
+use crate::store::trees::ServerTree;
+
+/// A server with what a view shows besides.
+#[derive(Debug, Clone)]
+pub struct ServerDetail {
+    /// Our record.
+    pub record: ServerRecord,
+    /// Name of the branch that the next capture continues.
+    pub current_branch: Option<String>,
+    /// Live nodes.
+    pub snapshot_count: u64,
+}
+
+impl App {
+    /// The tree of a server; an empty one for a server that the caller owns and that was never captured.
+    ///
+    /// # Errors
+    /// `Forbidden`; `NotFound`, in the same words whether it is missing or another project's.
+    pub async fn server_tree(&self, caller: &RequestContext, id: ServerId) -> Result<ServerTree> {
+        caller.allow(Rule::ServerGet)?;
+        match self.store.tree(id).await? {
+            Some(tree) if caller.owns(&tree.record.project_id) => Ok(tree),
+            Some(_) => Err(Error::not_found("Server", id)),
+            None => Ok(empty_tree(&self.visible_server(caller, id).await?)),
+        }
+    }
+
+    /// A server's record; a fresh one where there is none yet.
+    ///
+    /// # Errors
+    /// As [`App::server_tree`].
+    pub async fn get_server(&self, caller: &RequestContext, id: ServerId) -> Result<ServerDetail> {
+        let tree = self.server_tree(caller, id).await?;
+        Ok(ServerDetail {
+            current_branch: tree
+                .forest
+                .current_branch
+                .and_then(|id| tree.forest.branch(id))
+                .map(|branch| branch.name.clone()),
+            snapshot_count: tree.forest.nodes.len() as u64,
+            record: tree.record,
+        })
+    }
+
+    /// A page of servers that have a record.
+    ///
+    /// # Errors
+    /// `Forbidden`; when the database does not answer.
+    pub async fn list_servers(
+        &self,
+        caller: &RequestContext,
+        project: Option<&str>,
+        page: &Page,
+    ) -> Result<Vec<ServerDetail>> {
+        caller.allow(Rule::ServerGet)?;
+        let mut details = Vec::new();
+        for record in self.store.servers(project, page).await? {
+            let branch = match record.current_branch_id {
+                Some(id) => self.store.branch(id).await?,
+                None => None,
+            };
+            details.push(ServerDetail {
+                current_branch: branch.map(|branch| branch.name),
+                snapshot_count: self.store.snapshot_count(record.id).await?,
+                record,
+            });
+        }
+        Ok(details)
+    }
+}

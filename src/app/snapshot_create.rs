@@ -1,0 +1,242 @@
+//! When a user captures a server: look, plan, check the quota, record the node with its operation.
+
+use super::look::Look;
+use super::plan_view::PlanView;
+use super::policy::Rule;
+use super::{Answer, App, DESCRIPTION_LENGTH_MAX, RequestContext, check_name, check_text};
+use crate::clock;
+use crate::domain::disk::DiskSnapshot;
+use crate::domain::operation::{Operation, OperationStatus};
+use crate::domain::plan::BranchChoice;
+use crate::domain::plan::capture::{self, CapturePlan, CaptureRequest, CaptureWorld};
+use crate::domain::snapshot::{Branch, Consistency, ConsistencyRecord, Snapshot, SnapshotStatus};
+use crate::error::{Error, Result};
+use crate::ids::{BranchId, DiskSnapshotId, OperationId, ServerId, SnapshotId};
+use crate::operations::snapshot_create::{KIND, Params, SnapshotCreate};
+use crate::operations::untyped;
+use crate::store::trees::TreeChange;
+
+/// Longest pause that a caller may ask for, in milliseconds.
+const PAUSE_LIMIT_MS_MAX: u64 = 60_000;
+
+/// What the caller asks for.
+#[derive(Debug, Clone)]
+pub struct CreateSnapshot {
+    /// The server.
+    pub server_id: ServerId,
+    /// Name; made up when absent.
+    pub name: Option<String>,
+    /// Description.
+    pub description: String,
+    /// Level.
+    pub consistency: Consistency,
+    /// Longest pause in milliseconds; the cloud's default when absent.
+    pub pause_limit_ms: Option<u64>,
+    /// Disks to leave out.
+    pub exclude_disks: Vec<String>,
+    /// Only plan.
+    pub dry_run: bool,
+    /// The tree must still be of this generation.
+    pub tree_generation: Option<i64>,
+}
+
+impl App {
+    /// Captures a server.
+    ///
+    /// # Errors
+    /// `BadRequest`, `Forbidden`, `NotFound`, `Conflict`, `QuotaExceeded`: then nothing was changed.
+    pub async fn create_snapshot(
+        &self,
+        caller: &RequestContext,
+        request: CreateSnapshot,
+    ) -> Result<Answer<(Snapshot, OperationId)>> {
+        caller.allow(Rule::SnapshotCreate)?;
+        if let Some(name) = &request.name {
+            check_name("name", name)?;
+        }
+        check_text("description", &request.description, DESCRIPTION_LENGTH_MAX)?;
+        let pause_limit_ms = request.pause_limit_ms.unwrap_or(self.settings.pause_limit_ms);
+        if pause_limit_ms > PAUSE_LIMIT_MS_MAX {
+            return Err(Error::bad_field("pause_limit_ms", format!("pause_limit_ms is at most {PAUSE_LIMIT_MS_MAX}.")));
+        }
+        let server = self.visible_server(caller, request.server_id).await?;
+        let look = self.look(server, &request.exclude_disks).await?;
+        let unserved: Vec<&str> = look.left_out.iter().map(|out| out.key.as_str()).collect();
+        let exclude = request.exclude_disks.iter().filter(|word| !unserved.contains(&word.as_str())).cloned().collect();
+        let plan = capture::plan(
+            &CaptureWorld {
+                server: &look.server,
+                live: &look.live,
+                left_out: &look.left_out,
+                forest: &look.tree.forest,
+                disk_snapshots: &look.tree.disk_snapshots,
+                unchanged_since: look.unchanged_since,
+                placement: &|backend| self.drivers.placement(backend),
+                pause_allowed: self.pause_allowed(&look),
+                nodes_max: self.settings.nodes_max,
+            },
+            &CaptureRequest { consistency: request.consistency, exclude },
+        )?;
+        self.check_quota(&look.server.project_id, &plan.needs).await?;
+        if request.dry_run {
+            return Ok(Answer::Plan(Box::new(PlanView::of_capture(&look, &plan))));
+        }
+        let (snapshot, change, params) = rows(caller, &request, &look, &plan, pause_limit_ms);
+        let operation =
+            new_operation(caller, &look, KIND, snapshot.id, untyped(&params)?, SnapshotCreate::steps_total());
+        self.store.begin_operation(&operation, &look.server.name, change, request.tree_generation).await?;
+        let snapshot = self.store.snapshot(snapshot.id).await?.unwrap_or(snapshot);
+        tracing::info!(operation_id = %operation.id, snapshot_id = %snapshot.id, server_id = %look.server.id, "capture accepted");
+        Ok(Answer::Accepted((snapshot, operation.id)))
+    }
+
+    /// Whether the cloud's settings and the server's own metadata (`ratoon_pause = never`) allow a pause.
+    fn pause_allowed(&self, look: &Look) -> std::result::Result<(), String> {
+        if !self.settings.allow_pause {
+            return Err("this cloud does not allow servers to be paused".to_owned());
+        }
+        if look.server.metadata.get("ratoon_pause").is_some_and(|value| value.eq_ignore_ascii_case("never")) {
+            return Err("the server's metadata ratoon_pause is \"never\"".to_owned());
+        }
+        Ok(())
+    }
+}
+
+/// An operation that waits for an engine.
+pub(super) fn new_operation(
+    caller: &RequestContext,
+    look: &Look,
+    kind: &str,
+    snapshot_id: SnapshotId,
+    params: serde_json::Value,
+    steps_total: i32,
+) -> Operation {
+    Operation {
+        id: OperationId::new(),
+        kind: kind.to_owned(),
+        status: OperationStatus::Queued,
+        server_id: look.server.id,
+        snapshot_id,
+        project_id: look.server.project_id.clone(),
+        user_id: caller.user_id.clone(),
+        request_id: caller.request_id.clone(),
+        params,
+        state: serde_json::Value::Null,
+        step: 0,
+        steps_total,
+        phase: None,
+        committed: false,
+        cancel_requested: false,
+        warnings: vec![],
+        error: None,
+        engine_id: None,
+        generation: 0,
+        created_at: clock::now(),
+        started_at: None,
+        finished_at: None,
+    }
+}
+
+/// A node that is about to be captured.
+pub(super) fn new_snapshot(caller: &RequestContext, look: &Look, branch_id: BranchId, name: String) -> Snapshot {
+    let now = clock::now();
+    Snapshot {
+        id: SnapshotId::new(),
+        server_id: look.server.id,
+        project_id: look.server.project_id.clone(),
+        user_id: caller.user_id.clone(),
+        parent_id: None,
+        branch_id,
+        sequence: 0, // given by the store
+        name,
+        description: String::new(),
+        status: SnapshotStatus::Creating,
+        hidden: false,
+        safety: false,
+        consistency: ConsistencyRecord {
+            requested: Consistency::Auto,
+            reached: None,
+            reason: None,
+            pause_ms: None,
+            skew_ms: None,
+        },
+        partial: false,
+        at_rest: false,
+        left_out: vec![],
+        server_name: look.server.name.clone(),
+        flavor: look.server.flavor.clone(),
+        fault: None,
+        created_at: now,
+        updated_at: now,
+    }
+}
+
+/// A branch that begins now.
+pub(super) fn new_branch(look: &Look, name: &str, fork_snapshot_id: Option<SnapshotId>) -> Branch {
+    Branch {
+        id: BranchId::new(),
+        server_id: look.server.id,
+        name: name.to_owned(),
+        fork_snapshot_id,
+        created_at: clock::now(),
+    }
+}
+
+fn rows(
+    caller: &RequestContext,
+    request: &CreateSnapshot,
+    look: &Look,
+    plan: &CapturePlan,
+    pause_limit_ms: u64,
+) -> (Snapshot, TreeChange, Params) {
+    let mut change = TreeChange { layers: look.seen_layers(), ..TreeChange::default() };
+    let mut begun = None;
+    let branch_id = match &plan.branch {
+        BranchChoice::Continue(id) => *id,
+        BranchChoice::New(name) => {
+            let branch = new_branch(look, name, None);
+            begun = Some(branch.id);
+            change.branches.push(branch.clone());
+            branch.id
+        }
+    };
+    let name = request.name.clone().unwrap_or_else(|| format!("snapshot-{}", clock::now().format("%Y%m%d-%H%M%S")));
+    let mut snapshot = new_snapshot(caller, look, branch_id, name);
+    snapshot.description.clone_from(&request.description);
+    snapshot.parent_id = plan.parent;
+    snapshot.consistency.requested = request.consistency;
+    snapshot.left_out.clone_from(&plan.left_out);
+    let mut take = Vec::new();
+    for capture in &plan.disks {
+        let live = &look.live[capture.live];
+        let id = DiskSnapshotId::new();
+        let shared =
+            capture.share.and_then(|origin| look.tree.disk_snapshots.iter().find(|part| part.origin == origin));
+        if shared.is_none() {
+            take.push(id);
+        }
+        change.disk_snapshots.push(DiskSnapshot {
+            id,
+            snapshot_id: snapshot.id,
+            layer_id: live.layer.id,
+            origin: shared.map_or(id, |part| part.origin),
+            backend_id: shared.map(|part| part.backend_id.clone()).unwrap_or_default(),
+            position: live.disk.position,
+            size_bytes: live.disk.size_bytes,
+            attachment: live.disk.attachment.clone(),
+        });
+    }
+    change.snapshots.push(snapshot.clone());
+    let params = Params {
+        snapshot_id: snapshot.id,
+        take,
+        pause: plan.pause,
+        pause_limit_ms,
+        crash_required: request.consistency == Consistency::Crash,
+        level_without_pause: plan.level_without_pause,
+        pause_reason: plan.pause_reason.clone(),
+        new_layers: look.live.iter().filter(|live| live.is_new).map(|live| live.layer.id).collect(),
+        new_branch: begun,
+    };
+    (snapshot, change, params)
+}

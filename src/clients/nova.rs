@@ -1,0 +1,205 @@
+//! The real Nova, asked with the service user's admin token. [`Compute`] says what callers may rely on.
+//!
+//! Races: between our look and our act anybody may act too. So an act is sent first and explained afterwards: on a
+//! refusal the server is read again, and "it is so already" is success, "a task is in the way" passes, and only the rest
+//! is a conflict for people. The order of attachments is the order of Nova's rows, which is the order of the guest's
+//! disks; it must not be sorted here.
+
+mod bodies;
+
+use async_trait::async_trait;
+use serde_json::{Value, json};
+use tokio::sync::OnceCell;
+
+use super::compute::Compute;
+use super::glance::Glance;
+use super::keystone;
+use super::service::Service;
+use super::session::{OpenStack, Session};
+use crate::domain::disk::Attachment;
+use crate::domain::server::{AttachedVolume, ServerAction, ServerFacts, ServerStatus};
+use crate::error::{Error, Kind, Result};
+use crate::ids::ServerId;
+use bodies::{ActionsBody, AttachmentsBody, ServerBody, ServersBody};
+
+/// Lines of Nova's list of actions that are read.
+const ACTIONS_MAX: &str = "100";
+/// Servers on one page of a list.
+const PAGE: &str = "500";
+
+/// The real Nova.
+#[derive(Debug)]
+pub struct Nova {
+    session: Session,
+    glance: Glance,
+    own_user_id: OnceCell<String>,
+}
+
+impl Nova {
+    /// Nova, asked in the service user's own name.
+    #[must_use]
+    pub fn new(openstack: &OpenStack) -> Self {
+        let session = openstack.admin().clone();
+        Self { glance: Glance::new(session.clone()), session, own_user_id: OnceCell::new() }
+    }
+
+    async fn act(&self, id: ServerId, body: Value) -> Result<()> {
+        self.session.post(Service::Compute, &["servers", &id.to_string(), "action"], body).send().await.map(drop)
+    }
+
+    /// An act that shall bring the server to a status.
+    async fn act_towards(&self, id: ServerId, act: &str, wanted: ServerStatus) -> Result<()> {
+        match self.act(id, json!({act: null})).await {
+            Err(error) if error.kind() == Kind::Conflict => {
+                let now = self.read(id).await?.into_facts(Vec::new());
+                if now.status == wanted && now.task_state.is_none() {
+                    return Ok(());
+                }
+                Err(explain(error, &now))
+            }
+            other => other,
+        }
+    }
+
+    async fn read(&self, id: ServerId) -> Result<bodies::Server> {
+        let body: ServerBody = self.session.get(Service::Compute, &["servers", &id.to_string()]).fetch().await?;
+        Ok(body.server)
+    }
+
+    async fn volumes(&self, id: ServerId) -> Result<Vec<AttachedVolume>> {
+        let path = ["servers", &id.to_string(), "os-volume_attachments"];
+        let body: AttachmentsBody = self.session.get(Service::Compute, &path).fetch().await?;
+        Ok(body.into_volumes())
+    }
+
+    /// After a refused attach or detach: fine if it is as wanted by now, else the refusal with its reason.
+    async fn attachment_or(&self, id: ServerId, volume_id: &str, attached: bool, error: Error) -> Result<()> {
+        // A volume in the wrong state is a 400 of Nova's, which is about the state, not about the request.
+        if !matches!(error.kind(), Kind::Conflict | Kind::Backend) || error.is_retryable() {
+            return Err(error);
+        }
+        let there = self.volumes(id).await?.iter().any(|volume| volume.volume_id == volume_id);
+        if there == attached {
+            return Ok(());
+        }
+        let now = self.read(id).await?.into_facts(Vec::new());
+        // Detaching is under way as long as the row is there: asked twice, Nova refuses the second.
+        let passes = !attached;
+        let error = Error::conflict(error.to_string()).source(error);
+        Err(if passes { error.retryable() } else { explain(error, &now) })
+    }
+}
+
+/// Nova's refusal; worth another try if a task of the server is what stands in the way.
+fn explain(error: Error, now: &ServerFacts) -> Error {
+    match &now.task_state {
+        Some(task) => error.context(format!("server {} is busy ({task})", now.id)).retryable(),
+        None => error.permanent(),
+    }
+}
+
+#[async_trait]
+impl Compute for Nova {
+    async fn server(&self, id: ServerId) -> Result<ServerFacts> {
+        let server = self.read(id).await?;
+        let volumes = self.volumes(id).await?;
+        let properties = match server.image_id() {
+            Some(image_id) => self.glance.properties(image_id).await?,
+            None => Default::default(),
+        };
+        let mut facts = server.into_facts(volumes);
+        for (name, value) in properties {
+            facts.extra_specs.insert(format!("image:{name}"), value);
+        }
+        Ok(facts)
+    }
+
+    async fn actions(&self, id: ServerId) -> Result<Vec<ServerAction>> {
+        let body: ActionsBody = self
+            .session
+            .get(Service::Compute, &["servers", &id.to_string(), "os-instance-actions"])
+            .query("limit", ACTIONS_MAX)
+            .fetch()
+            .await?;
+        Ok(body.into_actions())
+    }
+
+    async fn lock(&self, id: ServerId, reason: &str) -> Result<()> {
+        self.act(id, json!({"lock": {"locked_reason": reason}})).await
+    }
+
+    async fn unlock(&self, id: ServerId) -> Result<()> {
+        self.act(id, json!({"unlock": null})).await
+    }
+
+    async fn stop(&self, id: ServerId) -> Result<()> {
+        self.act_towards(id, "os-stop", ServerStatus::Shutoff).await
+    }
+
+    async fn start(&self, id: ServerId) -> Result<()> {
+        self.act_towards(id, "os-start", ServerStatus::Active).await
+    }
+
+    async fn pause(&self, id: ServerId) -> Result<()> {
+        self.act_towards(id, "pause", ServerStatus::Paused).await
+    }
+
+    async fn unpause(&self, id: ServerId) -> Result<()> {
+        self.act_towards(id, "unpause", ServerStatus::Active).await
+    }
+
+    async fn attach(&self, id: ServerId, volume_id: &str, attachment: &Attachment) -> Result<()> {
+        let mut wanted = json!({
+            "volumeId": volume_id,
+            "delete_on_termination": attachment.delete_on_termination,
+        });
+        if let Some(tag) = &attachment.tag {
+            wanted["tag"] = json!(tag);
+        }
+        let path = ["servers", &id.to_string(), "os-volume_attachments"];
+        match self.session.post(Service::Compute, &path, json!({"volumeAttachment": wanted})).send().await {
+            Ok(_) => Ok(()),
+            Err(error) => self.attachment_or(id, volume_id, true, error).await,
+        }
+    }
+
+    async fn detach(&self, id: ServerId, volume_id: &str) -> Result<()> {
+        let path = ["servers", &id.to_string(), "os-volume_attachments", volume_id];
+        match self.session.delete(Service::Compute, &path).send().await {
+            Ok(_) => Ok(()),
+            Err(error) if error.kind() == Kind::NotFound => Ok(()),
+            Err(error) => self.attachment_or(id, volume_id, false, error).await,
+        }
+    }
+
+    async fn locked_servers(&self, prefix: &str) -> Result<Vec<ServerId>> {
+        let mut found = Vec::new();
+        let mut marker: Option<ServerId> = None;
+        loop {
+            let mut call = self
+                .session
+                .get(Service::Compute, &["servers", "detail"])
+                .query("all_tenants", "1")
+                .query("locked", "true")
+                .query("limit", PAGE);
+            if let Some(marker) = marker {
+                call = call.query("marker", marker.to_string());
+            }
+            let page: ServersBody = call.fetch().await?;
+            marker = page.servers.last().map(|server| server.id);
+            found.extend(
+                page.servers
+                    .iter()
+                    .filter(|server| server.locked_reason.as_deref().is_some_and(|reason| reason.starts_with(prefix)))
+                    .map(|server| server.id),
+            );
+            if marker.is_none() || !page.servers_links.iter().any(|link| link.rel == "next") {
+                return Ok(found);
+            }
+        }
+    }
+
+    async fn own_user_id(&self) -> Result<String> {
+        self.own_user_id.get_or_try_init(|| keystone::own_user_id(&self.session)).await.cloned()
+    }
+}

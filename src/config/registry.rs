@@ -1,0 +1,196 @@
+//! Every option of Ratoon, once: the sample file, the checks and the warnings about unknown options are made from here.
+//! The typed side is [`super::settings`]; a test fails when the two differ.
+
+use super::options::{Opt, Type};
+
+/// A `[group]` of options.
+#[derive(Debug)]
+pub struct Group {
+    /// Its name, as an operator writes it.
+    pub name: &'static str,
+    /// Its options.
+    pub options: &'static [Opt],
+}
+
+/// All groups, in the order of the sample file.
+pub const GROUPS: &[Group] = &[
+    Group { name: "DEFAULT", options: DEFAULT },
+    Group { name: "api", options: API },
+    Group { name: "database", options: DATABASE },
+    Group { name: "keystone_authtoken", options: KEYSTONE_AUTHTOKEN },
+    Group { name: "engine", options: ENGINE },
+    Group { name: "capture", options: CAPTURE },
+    Group { name: "restore", options: RESTORE },
+    Group { name: "rbd", options: RBD },
+    Group { name: "cinder", options: CINDER },
+    Group { name: "sweep", options: SWEEP },
+];
+
+const HTTP: &[&str] = &["http", "https"];
+
+const DEFAULT: &[Opt] = &[
+    Opt::new(
+        "debug",
+        Type::Bool,
+        "false",
+        "Log what Ratoon does in detail. The variable RUST_LOG, if set, goes before it.",
+    ),
+    Opt::new("log_format", Type::String, "text", "Shape of a log line: text for people, json for machines.")
+        .choices(&["text", "json"]),
+    Opt::unset("log_file", Type::Path, "File to append the log to. Unset: standard error."),
+    Opt::unset("host", Type::String, "Name of this host in the list of engines and in the log. Unset: its host name."),
+];
+
+const API: &[Opt] = &[
+    Opt::new("bind_host", Type::String, "127.0.0.1", "Address that the API listens on."),
+    Opt::new("bind_port", Type::Port, "8790", "Port that the API listens on.").range(0, 65535),
+    Opt::new("workers", Type::Integer, "2", "Threads that answer requests.").range(1, 256),
+    Opt::unset(
+        "public_endpoint",
+        Type::Url,
+        "URL that links in answers start with, where a proxy hides it. Unset: the request's own Host.",
+    )
+    .choices(HTTP),
+    Opt::new("max_limit", Type::Integer, "1000", "Longest page of a list; a longer one is cut to this.")
+        .range(1, 100_000),
+    Opt::new("max_request_body_size", Type::Integer, "114688", "Largest request body, in bytes.")
+        .range(1024, 67_108_864),
+    Opt::new("request_timeout", Type::Seconds, "30", "Seconds until a request that does not finish is given up.")
+        .range(1, 3600),
+];
+
+const DATABASE: &[Opt] = &[
+    Opt::new(
+        "connection",
+        Type::Url,
+        "sqlite:////var/lib/ratoon/ratoon.sqlite",
+        "URL of the database: sqlite:////path (one host only), postgresql://user:password@host/name, or \
+         mysql://user:password@host/name (MariaDB 10.6 or newer).",
+    )
+    .secret()
+    .choices(&["sqlite", "postgresql", "mysql"]),
+    Opt::new("max_connections", Type::Integer, "10", "Most connections that one process keeps open.").range(1, 1000),
+    Opt::new(
+        "busy_timeout",
+        Type::Seconds,
+        "5",
+        "Seconds to wait for a free connection, or for another writer of SQLite.",
+    )
+    .range(1, 600),
+];
+
+const KEYSTONE_AUTHTOKEN: &[Opt] = &[
+    Opt::unset(
+        "www_authenticate_uri",
+        Type::Url,
+        "Keystone's public URL, told to callers without a token. Unset: auth_url.",
+    )
+    .choices(HTTP),
+    Opt::unset("auth_url", Type::Url, "Keystone's URL that Ratoon itself uses.").choices(HTTP),
+    Opt::new("auth_type", Type::String, "password", "How Ratoon logs in.").choices(&["password"]),
+    Opt::new("username", Type::String, "ratoon", "User that Ratoon logs in as."),
+    Opt::unset("password", Type::String, "Password of that user.").secret(),
+    Opt::new("user_domain_name", Type::String, "Default", "Domain of that user."),
+    Opt::new("project_name", Type::String, "service", "Project that Ratoon logs in to."),
+    Opt::new("project_domain_name", Type::String, "Default", "Domain of that project."),
+    Opt::unset("region_name", Type::String, "Region whose endpoints are used. Unset: the first in the catalog."),
+    Opt::new("interface", Type::String, "internal", "Which endpoints of the catalog are used.")
+        .choices(&["internal", "public", "admin"]),
+    Opt::unset("cafile", Type::Path, "PEM file of the authorities to trust. Unset: those of the system."),
+    Opt::new("insecure", Type::Bool, "false", "Do not check certificates. For trials only."),
+    Opt::new(
+        "token_cache_time",
+        Type::Seconds,
+        "300",
+        "Seconds that a checked token is believed; a revoked one works that long. 0: ask each time.",
+    )
+    .range(0, 3600),
+    Opt::new("service_token_roles", Type::List, "service", "Roles, one of which a service token must have."),
+    Opt::new("service_token_roles_required", Type::Bool, "true", "Refuse service tokens without such a role."),
+    Opt::new(
+        "service_type",
+        Type::String,
+        "server-snapshot",
+        "Ratoon's type in the catalog, compared with the access rules of application credentials.",
+    ),
+    Opt::new("http_connect_timeout", Type::Seconds, "5", "Seconds to wait for a connection to a service of the cloud.")
+        .range(1, 600),
+    Opt::new("http_request_timeout", Type::Seconds, "60", "Seconds to wait for its answer.").range(1, 3600),
+];
+
+const ENGINE: &[Opt] = &[
+    Opt::new("workers", Type::Integer, "8", "Operations that one engine runs at once.").range(1, 1000),
+    Opt::new(
+        "lease_seconds",
+        Type::Seconds,
+        "15",
+        "Seconds without a sign of life after which another engine takes an operation over. At least three times \
+         heartbeat_seconds.",
+    )
+    .range(0, 3600),
+    Opt::new("heartbeat_seconds", Type::Seconds, "3", "Seconds between two signs of life.").range(0, 1200),
+    Opt::new("poll_seconds", Type::Seconds, "1", "Seconds between two looks for new operations.").range(0, 600),
+    Opt::new("step_attempts", Type::Integer, "5", "How often a step is tried while its error may pass.").range(1, 1000),
+    Opt::new("step_backoff_seconds", Type::Seconds, "1", "Seconds before the second try of a step; doubled each time.")
+        .range(0, 600),
+    Opt::new("step_timeout", Type::Seconds, "600", "Seconds until a step that does not finish counts as failed.")
+        .range(1, 86_400),
+    Opt::new(
+        "drain_seconds",
+        Type::Seconds,
+        "20",
+        "Seconds that running steps get to finish when the service is stopped.",
+    )
+    .range(0, 3600),
+];
+
+const CAPTURE: &[Opt] = &[
+    Opt::new(
+        "pause_limit_ms",
+        Type::Milliseconds,
+        "2000",
+        "Longest pause of a server, in milliseconds, for one moment of all its disks.",
+    )
+    .range(100, 60_000),
+    Opt::new(
+        "allow_pause",
+        Type::Bool,
+        "true",
+        "Pause servers that have several disks while these are captured. false: each disk on its own.",
+    ),
+    Opt::new("nodes_per_server", Type::Integer, "64", "Most snapshots of one server.").range(1, 4096),
+];
+
+const RESTORE: &[Opt] = &[
+    Opt::new("stop_timeout", Type::Seconds, "180", "Seconds that a server gets to shut down.").range(1, 7200),
+    Opt::new("start_timeout", Type::Seconds, "120", "Seconds that a server gets to start.").range(1, 7200),
+    Opt::new(
+        "watcher_timeout",
+        Type::Seconds,
+        "60",
+        "Seconds until nobody may have the disks of a stopped server open.",
+    )
+    .range(1, 3600),
+    Opt::new("attach_timeout", Type::Seconds, "120", "Seconds for attaching or detaching one volume.").range(1, 7200),
+];
+
+const RBD: &[Opt] = &[
+    Opt::new("enabled", Type::Bool, "true", "Capture system disks that lie in Ceph (Nova's images_type = rbd)."),
+    Opt::new("ceph_conf", Type::Path, "/etc/ceph/ceph.conf", "Ceph's configuration file."),
+    Opt::new("user", Type::String, "ratoon", "Ceph user, without 'client.'."),
+    Opt::unset("keyring", Type::Path, "Keyring of that user. Unset: where Ceph's configuration says."),
+    Opt::new("pool", Type::String, "vms", "Pool of the servers' disks (Nova's images_rbd_pool)."),
+    Opt::new("glance_pool", Type::String, "images", "Pool of Glance's images."),
+    Opt::new("timeout", Type::Seconds, "30", "Seconds to wait for Ceph.").range(1, 3600),
+];
+
+const CINDER: &[Opt] = &[
+    Opt::new("enabled", Type::Bool, "true", "Capture volumes."),
+    Opt::new("snapshot_timeout", Type::Seconds, "300", "Seconds to wait for a volume snapshot.").range(1, 86_400),
+    Opt::new("volume_timeout", Type::Seconds, "900", "Seconds to wait for a volume made of a snapshot.")
+        .range(1, 86_400),
+];
+
+const SWEEP: &[Opt] =
+    &[Opt::new("interval_seconds", Type::Seconds, "60", "Seconds between two looks at all servers' disks.")
+        .range(1, 86_400)];

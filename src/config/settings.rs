@@ -1,0 +1,214 @@
+//! The typed settings: one struct a group, one field an option. What an option means stands once, in
+//! [`super::registry`].
+//!
+//! There is no default here: every value, defaults too, has passed the registry's checks before it arrives, and a field
+//! that the registry does not know (or the other way round) makes every start fail, so it cannot be forgotten.
+#![allow(missing_docs)] // Each field's text is its option's help.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Deserializer};
+
+use super::secret::Secret;
+use crate::error::{Error, Kind, Result};
+
+/// All settings.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    pub default: General,
+    pub api: Api,
+    pub database: Database,
+    pub keystone_authtoken: KeystoneAuthtoken,
+    pub engine: Engine,
+    pub capture: Capture,
+    pub restore: Restore,
+    pub rbd: Rbd,
+    pub cinder: Cinder,
+    pub sweep: Sweep,
+    /// One sentence for each option or group that was set and that Ratoon does not know: to be logged at start.
+    #[serde(skip)]
+    pub unknown: Vec<String>,
+}
+
+/// Shape of a log line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// For machines: one JSON object a line.
+    Json,
+}
+
+/// `[DEFAULT]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct General {
+    pub debug: bool,
+    pub log_format: LogFormat,
+    pub log_file: Option<PathBuf>,
+    #[serde(default = "host_name")]
+    pub host: String,
+}
+
+/// `[api]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Api {
+    pub bind_host: String,
+    pub bind_port: u16,
+    pub workers: usize,
+    pub public_endpoint: Option<String>,
+    pub max_limit: u32,
+    pub max_request_body_size: usize,
+    #[serde(deserialize_with = "seconds")]
+    pub request_timeout: Duration,
+}
+
+/// `[database]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Database {
+    pub connection: Secret,
+    pub max_connections: u32,
+    #[serde(deserialize_with = "seconds")]
+    pub busy_timeout: Duration,
+}
+
+/// `[keystone_authtoken]`, with the names that keystonemiddleware gave them.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeystoneAuthtoken {
+    pub www_authenticate_uri: Option<String>,
+    pub auth_url: Option<String>,
+    pub auth_type: String,
+    pub username: String,
+    pub password: Option<Secret>,
+    pub user_domain_name: String,
+    pub project_name: String,
+    pub project_domain_name: String,
+    pub region_name: Option<String>,
+    pub interface: String,
+    pub cafile: Option<PathBuf>,
+    pub insecure: bool,
+    #[serde(deserialize_with = "seconds")]
+    pub token_cache_time: Duration,
+    pub service_token_roles: Vec<String>,
+    pub service_token_roles_required: bool,
+    pub service_type: String,
+    #[serde(deserialize_with = "seconds")]
+    pub http_connect_timeout: Duration,
+    #[serde(deserialize_with = "seconds")]
+    pub http_request_timeout: Duration,
+}
+
+impl KeystoneAuthtoken {
+    /// Keystone's URL, which serving needs and database work does not.
+    pub fn auth_url(&self) -> Result<&str> {
+        self.auth_url
+            .as_deref()
+            .ok_or_else(|| missing("auth_url", "Keystone's URL, such as https://controller:5000/v3"))
+    }
+    /// The service user's password; needed as [`Self::auth_url`] is.
+    pub fn password(&self) -> Result<&Secret> {
+        self.password.as_ref().ok_or_else(|| missing("password", "the password of the service user"))
+    }
+}
+
+fn missing(option: &str, what: &str) -> Error {
+    Error::new(Kind::BadRequest, format!("[keystone_authtoken] {option} is not set."))
+        .remedy(format!("Set it to {what}."))
+}
+
+/// `[engine]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Engine {
+    pub workers: usize,
+    #[serde(rename = "lease_seconds", deserialize_with = "seconds")]
+    pub lease: Duration,
+    #[serde(rename = "heartbeat_seconds", deserialize_with = "seconds")]
+    pub heartbeat: Duration,
+    #[serde(rename = "poll_seconds", deserialize_with = "seconds")]
+    pub poll: Duration,
+    pub step_attempts: u32,
+    #[serde(rename = "step_backoff_seconds", deserialize_with = "seconds")]
+    pub step_backoff: Duration,
+    #[serde(deserialize_with = "seconds")]
+    pub step_timeout: Duration,
+    #[serde(rename = "drain_seconds", deserialize_with = "seconds")]
+    pub drain: Duration,
+}
+
+/// `[capture]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Capture {
+    #[serde(rename = "pause_limit_ms", deserialize_with = "milliseconds")]
+    pub pause_limit: Duration,
+    pub allow_pause: bool,
+    pub nodes_per_server: u32,
+}
+
+/// `[restore]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Restore {
+    #[serde(deserialize_with = "seconds")]
+    pub stop_timeout: Duration,
+    #[serde(deserialize_with = "seconds")]
+    pub start_timeout: Duration,
+    #[serde(deserialize_with = "seconds")]
+    pub watcher_timeout: Duration,
+    #[serde(deserialize_with = "seconds")]
+    pub attach_timeout: Duration,
+}
+
+/// `[rbd]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rbd {
+    pub enabled: bool,
+    pub ceph_conf: PathBuf,
+    pub user: String,
+    pub keyring: Option<PathBuf>,
+    pub pool: String,
+    pub glance_pool: String,
+    #[serde(deserialize_with = "seconds")]
+    pub timeout: Duration,
+}
+
+/// `[cinder]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Cinder {
+    pub enabled: bool,
+    #[serde(deserialize_with = "seconds")]
+    pub snapshot_timeout: Duration,
+    #[serde(deserialize_with = "seconds")]
+    pub volume_timeout: Duration,
+}
+
+/// `[sweep]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sweep {
+    #[serde(rename = "interval_seconds", deserialize_with = "seconds")]
+    pub interval: Duration,
+}
+
+fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Duration, D::Error> {
+    Duration::try_from_secs_f64(f64::deserialize(deserializer)?).map_err(serde::de::Error::custom)
+}
+
+fn milliseconds<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Duration, D::Error> {
+    u64::deserialize(deserializer).map(Duration::from_millis)
+}
+
+fn host_name() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let name = name.trim();
+    if name.is_empty() { "localhost".to_owned() } else { name.to_owned() }
+}

@@ -1,0 +1,153 @@
+//! Planners: from what is known and what is asked, the acts with their reasons, or a refusal with its evidence. Pure.
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::disk::{DiskKind, FoundDisk, Layer, LayerRole};
+use crate::domain::server::{ServerFacts, ServerStatus};
+use crate::error::{Error, Result};
+use crate::ids::{BranchId, DiskId, LayerId};
+
+pub mod capture;
+pub mod restore;
+
+/// The branch that something happens on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BranchChoice {
+    /// One that is there.
+    Continue(BranchId),
+    /// A new one of this name.
+    New(String),
+}
+
+/// The layer of a disk that was found on the server: known, or met for the first time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LiveLayer {
+    /// In our rows.
+    Known(LayerId),
+    /// Not yet.
+    New,
+}
+
+/// A live disk with what we know of it.
+#[derive(Debug, Clone)]
+pub struct LiveDisk {
+    /// As found.
+    pub disk: FoundDisk,
+    /// Its row, a fresh one if it was met for the first time.
+    pub layer: Layer,
+    /// Whether the row is fresh.
+    pub is_new: bool,
+}
+
+/// Pairs what was found on a server with our layers. A disk that no layer names gets a fresh row: a volume or an image that
+/// was never seen before.
+#[must_use]
+pub fn match_layers(server: &ServerFacts, found: &[FoundDisk], layers: &[Layer]) -> Vec<LiveDisk> {
+    found
+        .iter()
+        .map(|disk| {
+            let known = layers.iter().find(|layer| {
+                layer.backend == disk.backend && layer.pool == disk.pool && layer.backend_id == disk.backend_id
+            });
+            let mut layer = known.cloned().unwrap_or_else(|| Layer {
+                id: LayerId::new(),
+                server_id: server.id,
+                disk_id: DiskId::new(),
+                backend: disk.backend.clone(),
+                pool: disk.pool.clone(),
+                backend_id: disk.backend_id.clone(),
+                key: disk.key.clone(),
+                kind: disk.kind,
+                role: LayerRole::Head,
+                parent: None,
+                equals: None,
+                parked_mark: String::new(),
+                facts: disk.facts.clone(),
+            });
+            // A volume's name or type may have been changed by its owner; the pool of the parent never is, once known.
+            let parent_pool = layer.facts.parent_pool.clone().or_else(|| disk.facts.parent_pool.clone());
+            layer.facts = disk.facts.clone();
+            layer.facts.parent_pool = parent_pool;
+            layer.role = LayerRole::Head;
+            LiveDisk { disk: disk.clone(), layer, is_new: known.is_none() }
+        })
+        .collect()
+}
+
+/// Refuses servers that neither capture nor restore can serve, whatever their state.
+///
+/// # Errors
+/// `Conflict`, with the reason and what to do.
+pub fn refuse_unsupported(server: &ServerFacts, found: &[FoundDisk]) -> Result<()> {
+    if server.image_id.is_none() {
+        return Err(Error::conflict(format!(
+            "Server {} boots from a volume; only servers that boot from an image can be captured.",
+            server.id
+        ))
+        .remedy("Snapshot its volumes with Cinder; boot volumes will be supported by a later version."));
+    }
+    let yes = |key: &str| {
+        server
+            .extra_specs
+            .get(key)
+            .is_some_and(|value| !matches!(value.to_ascii_lowercase().as_str(), "" | "false" | "none" | "no" | "0"))
+    };
+    for key in ["hw:tpm_version", "image:hw_tpm_version", "hw:tpm_model", "image:hw_tpm_model"] {
+        if yes(key) {
+            return Err(Error::conflict(format!(
+                "Server {} has an emulated TPM ({key}), whose content cannot be taken back.",
+                server.id
+            )));
+        }
+    }
+    for key in ["hw:ephemeral_encryption", "image:hw_ephemeral_encryption"] {
+        if yes(key) {
+            return Err(Error::conflict(format!("The disks of server {} are encrypted by Nova ({key}).", server.id)));
+        }
+    }
+    if !found.iter().any(|disk| disk.kind == DiskKind::System) {
+        return Err(Error::conflict(format!("No driver serves the system disk of server {}.", server.id))
+            .remedy("Its disk must lie in the Ceph pool that [rbd] pool names (Nova's images_type = rbd)."));
+    }
+    Ok(())
+}
+
+/// Refuses a server that Nova, or its owner by a lock, keeps for itself.
+///
+/// # Errors
+/// `Conflict`, with the reason and what to do.
+pub fn refuse_busy(server: &ServerFacts, allowed: &[ServerStatus], act: &str) -> Result<()> {
+    if let Some(task) = &server.task_state {
+        return Err(Error::conflict(format!("Nova is at work on server {} ({task}).", server.id))
+            .remedy("Try again when that has finished."));
+    }
+    if server.locked {
+        return Err(Error::conflict(format!(
+            "Server {} is locked{}.",
+            server.id,
+            server.locked_reason.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default()
+        ))
+        .remedy("Unlock it with: openstack server unlock"));
+    }
+    if !allowed.contains(&server.status) {
+        let names: Vec<&str> = allowed.iter().map(ServerStatus::as_str).collect();
+        return Err(Error::conflict(format!(
+            "Server {} is {}; it can be {act} only when it is {}.",
+            server.id,
+            server.status.as_str(),
+            names.join(" or ")
+        )));
+    }
+    Ok(())
+}
+
+/// Whether a word of the caller's means this disk: its key, device name (`/dev/vdb` or `vdb`), volume id, or disk id.
+#[must_use]
+pub fn names_disk(word: &str, key: &str, device: Option<&str>, backend_id: &str, disk_id: Option<DiskId>) -> bool {
+    word == key
+        || word == backend_id
+        || device.is_some_and(|device| device == word || device.strip_prefix("/dev/") == Some(word))
+        || (key == "disk" && matches!(word, "vda" | "/dev/vda" | "system"))
+        || disk_id.is_some_and(|id| id.to_string() == word)
+}

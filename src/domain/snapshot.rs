@@ -1,0 +1,155 @@
+//! A snapshot: one moment of all covered disks of one server, a node of its tree.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::domain::disk::LeftOut;
+use crate::ids::{BranchId, ProjectId, ServerId, SnapshotId, UserId};
+
+/// Life of a snapshot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SnapshotStatus {
+    /// Its disks are being captured.
+    Creating,
+    /// Complete.
+    Available,
+    /// Its server is being taken back to it.
+    Restoring,
+    /// Its capture failed; nothing of it is left in the backends.
+    Error,
+    /// Gone; kept as a record.
+    Deleted,
+}
+
+impl SnapshotStatus {
+    /// The word in database and API.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Creating => "creating",
+            Self::Available => "available",
+            Self::Restoring => "restoring",
+            Self::Error => "error",
+            Self::Deleted => "deleted",
+        }
+    }
+    /// From the word.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        [Self::Creating, Self::Available, Self::Restoring, Self::Error, Self::Deleted]
+            .into_iter()
+            .find(|status| status.as_str() == word)
+    }
+    /// Whether the node is part of the tree: its disk snapshots are there.
+    #[must_use]
+    pub fn is_live(self) -> bool {
+        matches!(self, Self::Available | Self::Restoring)
+    }
+}
+
+/// How far apart the disks of one snapshot may be in time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Consistency {
+    /// `crash` where it means something and is allowed, else `none`.
+    Auto,
+    /// Each disk on its own.
+    None,
+    /// All disks at one moment, as after a power cut.
+    Crash,
+}
+
+impl Consistency {
+    /// The word in database and API.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::None => "none",
+            Self::Crash => "crash",
+        }
+    }
+    /// From the word.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        [Self::Auto, Self::None, Self::Crash].into_iter().find(|level| level.as_str() == word)
+    }
+}
+
+/// What was asked for and what was measured.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConsistencyRecord {
+    /// What the caller asked for.
+    pub requested: Consistency,
+    /// What was reached: `None` or `Crash`; absent until the capture is done.
+    pub reached: Option<Consistency>,
+    /// Why it is not more.
+    pub reason: Option<String>,
+    /// How long the server stood still, in milliseconds.
+    pub pause_ms: Option<i64>,
+    /// Between the first disk's moment and the last one's, in milliseconds.
+    pub skew_ms: Option<i64>,
+}
+
+/// A node of a tree.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// Id.
+    pub id: SnapshotId,
+    /// The server.
+    pub server_id: ServerId,
+    /// Owner: the server's project.
+    pub project_id: ProjectId,
+    /// Who asked for it.
+    pub user_id: UserId,
+    /// The node it grew from.
+    pub parent_id: Option<SnapshotId>,
+    /// The branch it was captured on.
+    pub branch_id: BranchId,
+    /// Order of capture on this server; never reused. Wall clocks may step back, this does not.
+    pub sequence: i64,
+    /// Name for people.
+    pub name: String,
+    /// More words for people.
+    pub description: String,
+    /// Status.
+    pub status: SnapshotStatus,
+    /// Deleted for the user, still a joint of the tree.
+    pub hidden: bool,
+    /// Taken by a restore so that nothing is lost.
+    pub safety: bool,
+    /// Consistency.
+    pub consistency: ConsistencyRecord,
+    /// A disk came or went while it was taken.
+    pub partial: bool,
+    /// The server was stopped.
+    pub at_rest: bool,
+    /// What was found on the server and is not in it.
+    pub left_out: Vec<LeftOut>,
+    /// Server's name at that time.
+    pub server_name: String,
+    /// Flavor's name at that time.
+    pub flavor: String,
+    /// Why it is in error.
+    pub fault: Option<String>,
+    /// When it was asked for.
+    pub created_at: DateTime<Utc>,
+    /// Last change.
+    pub updated_at: DateTime<Utc>,
+}
+
+/// A named line of work.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Branch {
+    /// Id.
+    pub id: BranchId,
+    /// The server.
+    pub server_id: ServerId,
+    /// Unique among the server's branches.
+    pub name: String,
+    /// The node it begins at; `None` for the branch of a root.
+    pub fork_snapshot_id: Option<SnapshotId>,
+    /// When it began.
+    pub created_at: DateTime<Utc>,
+}

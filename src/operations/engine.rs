@@ -1,0 +1,138 @@
+//! Claims operations and runs several at once; shows that it lives; adopts what dead engines left.
+//!
+//! Alive is who moves his counter: an engine whose counter has not moved for the lease time, on the *observer's* own monotonic
+//! clock, is dead, and its operations are adopted. With SQLite there is one engine at a time (a lock on a file beside the
+//! database proves it), so every other engine in the table is dead at once.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::clock;
+use crate::error::Result;
+use crate::ids::EngineId;
+use crate::operations::{World, runner};
+
+/// How an engine works.
+#[derive(Debug, Clone)]
+pub struct EngineSettings {
+    /// Host name, for people.
+    pub host: String,
+    /// Operations at once.
+    pub workers: usize,
+    /// Without a beat for this long, an engine is dead.
+    pub lease: Duration,
+    /// Between two beats.
+    pub heartbeat: Duration,
+    /// Between two looks for work.
+    pub poll: Duration,
+    /// How long a stopping engine waits for its operations to come to a step's end.
+    pub drain: Duration,
+    /// No other engine can be alive (SQLite).
+    pub alone: bool,
+}
+
+/// What we have seen of another engine's counter.
+struct Seen {
+    beats: i64,
+    at: clock::Instant,
+}
+
+/// Runs operations until `stop` turns true; then waits for those under way to come to a step's end.
+///
+/// # Errors
+/// When the database does not answer at the start.
+pub async fn run(world: Arc<World>, settings: EngineSettings, mut stop: watch::Receiver<bool>) -> Result<()> {
+    let id = EngineId::new();
+    world.store.enter_engine(id, &settings.host).await?;
+    tracing::info!(engine_id = %id, workers = settings.workers, "engine started");
+    let mut tasks: JoinSet<()> = JoinSet::new();
+    let mut others: HashMap<EngineId, Seen> = HashMap::new();
+    let beating = tokio::spawn(beat(world.clone(), id, settings.heartbeat));
+    while !*stop.borrow() {
+        while tasks.try_join_next().is_some() {}
+        let mut took = false;
+        if tasks.len() < settings.workers {
+            match take(&world, id, &settings, &mut others).await {
+                Ok(Some(operation)) => {
+                    took = true;
+                    let world = world.clone();
+                    let stop = stop.clone();
+                    tasks.spawn(async move {
+                        if let Err(error) = runner::run(&world, &operation, stop).await {
+                            tracing::error!(operation_id = %operation.id, error = %error.chain(), "operation cannot be run");
+                        }
+                    });
+                }
+                Ok(None) => {}
+                Err(error) => tracing::error!(error = %error.chain(), "cannot look for operations"),
+            }
+        }
+        if !took {
+            tokio::select! {
+                () = clock::sleep(settings.poll) => {}
+                _ = stop.wait_for(|stop| *stop) => {}
+            }
+        }
+    }
+    let drained = tokio::time::timeout(settings.drain, async { while tasks.join_next().await.is_some() {} }).await;
+    if drained.is_err() {
+        tracing::warn!(left = tasks.len(), "operations are still at a step; the next engine goes on with them");
+    }
+    beating.abort();
+    if drained.is_ok() {
+        world.store.forget_engine(id).await?;
+    }
+    tracing::info!(engine_id = %id, "engine stopped");
+    Ok(())
+}
+
+async fn beat(world: Arc<World>, id: EngineId, every: Duration) {
+    loop {
+        if let Err(error) = world.store.beat(id).await {
+            tracing::warn!(error = %error.chain(), "cannot show that this engine lives");
+        }
+        clock::sleep(every).await;
+    }
+}
+
+/// The next operation that waits, or that a dead engine left.
+async fn take(
+    world: &World,
+    id: EngineId,
+    settings: &EngineSettings,
+    others: &mut HashMap<EngineId, Seen>,
+) -> Result<Option<crate::domain::operation::Operation>> {
+    let dead = dead_engines(world, id, settings, others).await?;
+    if let Some(operation) = world.store.adopt_next(id, &dead).await? {
+        tracing::warn!(operation_id = %operation.id, "adopted from a dead engine");
+        return Ok(Some(operation));
+    }
+    for engine in dead {
+        world.store.forget_engine(engine).await?;
+        others.remove(&engine);
+    }
+    world.store.claim_next(id).await
+}
+
+async fn dead_engines(
+    world: &World,
+    id: EngineId,
+    settings: &EngineSettings,
+    others: &mut HashMap<EngineId, Seen>,
+) -> Result<Vec<EngineId>> {
+    let mut dead = Vec::new();
+    for engine in world.store.engines().await?.into_iter().filter(|engine| engine.id != id) {
+        let seen = others.entry(engine.id).or_insert_with(|| Seen { beats: engine.beats, at: clock::Instant::now() });
+        if seen.beats != engine.beats {
+            *seen = Seen { beats: engine.beats, at: clock::Instant::now() };
+        }
+        if settings.alone || seen.at.elapsed() >= settings.lease {
+            dead.push(engine.id);
+        }
+    }
+    Ok(dead)
+}

@@ -1,0 +1,93 @@
+//! Power acts of operations: each asks Nova and waits for the effect, within a limit.
+
+use std::time::Duration;
+
+use crate::clients::compute::Compute;
+use crate::domain::server::{ServerFacts, ServerStatus};
+use crate::error::{Error, Result};
+use crate::operations::StepContext;
+
+/// Waits until Nova has nothing under way on the server.
+///
+/// # Errors
+/// `Unavailable` when it stays busy.
+pub async fn idle(cx: &StepContext<'_>, limit: Duration) -> Result<ServerFacts> {
+    let id = cx.operation.server_id;
+    cx.wait("Nova to finish what it does with the server", limit, || async move {
+        let server = cx.world.compute.server(id).await?;
+        Ok(server.task_state.is_none().then_some(server))
+    })
+    .await
+}
+
+/// Waits until the server is in a state and idle.
+async fn reached(cx: &StepContext<'_>, status: &ServerStatus, limit: Duration) -> Result<ServerFacts> {
+    let id = cx.operation.server_id;
+    let what = format!("the server to become {}", status.as_str());
+    cx.wait(&what, limit, || async move {
+        let server = cx.world.compute.server(id).await?;
+        if let ServerStatus::Other(word) = &server.status {
+            return Err(Error::conflict(format!("The server is {word}.")).permanent());
+        }
+        Ok((server.status == *status && server.task_state.is_none()).then_some(server))
+    })
+    .await
+}
+
+/// Stops the server; stopped already is success.
+///
+/// # Errors
+/// When it does not stop in time, or cannot be stopped.
+pub async fn stop(cx: &StepContext<'_>) -> Result<()> {
+    let limit = cx.world.settings.stop_timeout;
+    let server = idle(cx, limit).await?;
+    if server.status != ServerStatus::Shutoff {
+        cx.world.compute.stop(cx.operation.server_id).await?;
+    }
+    reached(cx, &ServerStatus::Shutoff, limit).await.map(|_| ())
+}
+
+/// Starts the server; running already is success.
+///
+/// # Errors
+/// When it does not start in time, or cannot be started.
+pub async fn start(cx: &StepContext<'_>) -> Result<()> {
+    let limit = cx.world.settings.start_timeout;
+    let server = idle(cx, limit).await?;
+    match server.status {
+        ServerStatus::Active => {}
+        ServerStatus::Paused => cx.world.compute.unpause(cx.operation.server_id).await?,
+        _ => cx.world.compute.start(cx.operation.server_id).await?,
+    }
+    reached(cx, &ServerStatus::Active, limit).await.map(|_| ())
+}
+
+/// Pauses the server; paused already is success.
+///
+/// # Errors
+/// When it does not pause in time, or cannot be paused.
+pub async fn pause(cx: &StepContext<'_>) -> Result<()> {
+    cx.world.compute.pause(cx.operation.server_id).await?;
+    reached(cx, &ServerStatus::Paused, cx.world.settings.start_timeout).await.map(|_| ())
+}
+
+/// Resumes the server if it is paused; anything else is left alone.
+///
+/// # Errors
+/// When it does not resume in time.
+pub async fn resume(cx: &StepContext<'_>) -> Result<()> {
+    let server = idle(cx, cx.world.settings.start_timeout).await?;
+    if server.status == ServerStatus::Paused {
+        resume_at_once(cx.world.compute.as_ref(), cx).await?;
+        reached(cx, &ServerStatus::Active, cx.world.settings.start_timeout).await?;
+    }
+    Ok(())
+}
+
+/// Asks for the server to be resumed and does not wait: for the moment when each millisecond counts.
+///
+/// # Errors
+/// When Nova refuses.
+pub async fn resume_at_once(compute: &dyn Compute, cx: &StepContext<'_>) -> Result<()> {
+    compute.unpause(cx.operation.server_id).await
+}

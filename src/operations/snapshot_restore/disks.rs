@@ -1,0 +1,205 @@
+//! The disks' part of a restore: making, capturing, moving, and the way back of each.
+
+use futures::future::join_all;
+
+use super::{Incoming, Origin, Slot, SnapshotRestore};
+use crate::domain::disk::{DiskSnapshot, Layer};
+use crate::drivers::{NewLayer, Source};
+use crate::error::{Error, Result};
+use crate::operations::volume_order::{self, Placed};
+use crate::operations::{StepContext, power};
+use crate::store::trees::ServerTree;
+
+/// A part of a node with the layer it lies on.
+fn source<'a>(tree: &'a ServerTree, part: &'a DiskSnapshot) -> Result<Source<'a>> {
+    Ok(Source { layer: tree.layer(part.layer_id)?, origin: part.origin, backend_id: &part.backend_id })
+}
+
+impl SnapshotRestore {
+    /// A layer, with the backend id that this operation may only just have learned.
+    pub(super) fn layer(&self, tree: &ServerTree, id: crate::ids::LayerId) -> Result<Layer> {
+        let mut layer = tree.layer(id)?.clone();
+        if let Some(backend_id) = self.state.prepared.get(&id) {
+            layer.backend_id.clone_from(backend_id);
+        }
+        Ok(layer)
+    }
+
+    fn cloned(&self) -> impl Iterator<Item = (&Incoming, crate::ids::DiskSnapshotId)> {
+        self.params.incoming.iter().filter_map(|incoming| match incoming.origin {
+            Origin::Cloned(part) => Some((incoming, part)),
+            Origin::Reused => None,
+        })
+    }
+
+    pub(super) async fn prepare(&mut self, cx: &StepContext<'_>) -> Result<()> {
+        let tree = cx.tree().await?;
+        let call = cx.call();
+        let mut jobs = Vec::new();
+        for (incoming, part) in self.cloned() {
+            let part = tree.disk_snapshot(part)?;
+            let source = source(&tree, part)?;
+            let driver = cx.world.drivers.get(&source.layer.backend)?;
+            let call = &call;
+            jobs.push(async move {
+                let new = NewLayer { id: incoming.layer, size_bytes_min: incoming.size_bytes_min };
+                (incoming.layer, driver.prepare(call, source, &new).await)
+            });
+        }
+        let results = join_all(jobs).await;
+        let mut failed = None;
+        for (layer, result) in results {
+            match result {
+                Ok(backend_id) => {
+                    self.state.prepared.insert(layer, backend_id);
+                }
+                Err(error) => failed = Some(error),
+            }
+        }
+        failed.map_or(Ok(()), Err)
+    }
+
+    pub(super) async fn undo_prepare(&mut self, cx: &StepContext<'_>) -> Result<()> {
+        let tree = cx.tree().await?;
+        for (incoming, part) in self.cloned() {
+            let source = source(&tree, tree.disk_snapshot(part)?)?;
+            let new = NewLayer { id: incoming.layer, size_bytes_min: incoming.size_bytes_min };
+            cx.world.drivers.get(&source.layer.backend)?.discard(&cx.call(), source, &new).await?;
+        }
+        self.state.prepared.clear();
+        Ok(())
+    }
+
+    /// Waits until nobody has a named disk open: QEMU lets go a moment after Nova says that the server is stopped.
+    pub(super) async fn quiet(&mut self, cx: &StepContext<'_>) -> Result<()> {
+        let tree = cx.tree().await?;
+        for incoming in self.params.incoming.iter().filter(|incoming| incoming.named) {
+            let Some(head) = incoming.instead_of else { continue };
+            let head = tree.layer(head)?;
+            let driver = cx.world.drivers.get(&head.backend)?;
+            cx.wait("the disks of the stopped server to be let go", cx.world.settings.watcher_timeout, || async {
+                Ok(driver.users(head).await?.is_empty().then_some(()))
+            })
+            .await?;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn safety(&mut self, cx: &StepContext<'_>) -> Result<()> {
+        let Some(id) = self.params.safety else { return Ok(()) };
+        self.nova_must_rest(cx).await?;
+        let tree = cx.tree().await?;
+        let call = cx.call();
+        let mut jobs = Vec::new();
+        for part in tree.disks_of(id) {
+            let layer = tree.layer(part.layer_id)?;
+            let driver = cx.world.drivers.get(&layer.backend)?;
+            let call = &call;
+            jobs.push(async move { (part.id, driver.capture(call, layer, part.id).await) });
+        }
+        for (part, result) in join_all(jobs).await {
+            let captured = result.map_err(|error| error.context("The safety snapshot could not be taken"))?;
+            self.state.safety.insert(part, (captured.backend_id, captured.size_bytes));
+        }
+        Ok(())
+    }
+
+    pub(super) async fn undo_safety(&mut self, cx: &StepContext<'_>) -> Result<()> {
+        let Some(id) = self.params.safety else { return Ok(()) };
+        let tree = cx.tree().await?;
+        for part in tree.disks_of(id) {
+            let layer = tree.layer(part.layer_id)?;
+            cx.world.drivers.get(&layer.backend)?.remove_snapshot(&cx.call(), layer, part.id).await?;
+        }
+        self.state.safety.clear();
+        Ok(())
+    }
+
+    fn placed(&self, tree: &ServerTree, order: &[Slot]) -> Result<Vec<Placed>> {
+        order
+            .iter()
+            .map(|slot| {
+                let layer = self.layer(tree, slot.layer)?;
+                Ok(Placed { volume_id: layer.backend_id, attachment: slot.attachment.clone(), backend: layer.backend })
+            })
+            .collect()
+    }
+
+    pub(super) async fn arrange(&mut self, cx: &StepContext<'_>) -> Result<()> {
+        if !self.moves_disks() {
+            return Ok(());
+        }
+        self.nova_must_rest(cx).await?;
+        let wanted = self.placed(&cx.tree().await?, &self.params.order_after)?;
+        volume_order::arrange(cx, &wanted).await
+    }
+
+    pub(super) async fn undo_arrange(&mut self, cx: &StepContext<'_>) -> Result<()> {
+        if !self.moves_disks() {
+            return Ok(());
+        }
+        let wanted = self.placed(&cx.tree().await?, &self.params.order_before)?;
+        volume_order::arrange(cx, &wanted).await
+    }
+
+    /// The pairs that trade the name which Nova expects: (now head, to be head).
+    fn swaps(&self, tree: &ServerTree) -> Result<Vec<(Layer, Layer)>> {
+        self.params
+            .incoming
+            .iter()
+            .filter(|incoming| incoming.named)
+            .map(|incoming| {
+                let head = incoming
+                    .instead_of
+                    .ok_or_else(|| Error::internal("A named disk comes without one that gives way."))?;
+                Ok((self.layer(tree, head)?, self.layer(tree, incoming.layer)?))
+            })
+            .collect()
+    }
+
+    pub(super) async fn swap(&mut self, cx: &StepContext<'_>) -> Result<()> {
+        let tree = cx.tree().await?;
+        let swaps = self.swaps(&tree)?;
+        if swaps.is_empty() {
+            return Ok(());
+        }
+        power::idle(cx, cx.world.settings.stop_timeout).await?;
+        self.nova_must_rest(cx).await?;
+        for (head, next) in &swaps {
+            cx.world.drivers.get(&head.backend)?.swap(&cx.call(), head, next).await?;
+        }
+        // Whatever Nova began just before the renames may have looked for the disk between them.
+        if let Err(error) = self.nova_must_rest(cx).await {
+            self.undo_swap(cx).await?;
+            return Err(error);
+        }
+        Ok(())
+    }
+
+    pub(super) async fn undo_swap(&mut self, cx: &StepContext<'_>) -> Result<()> {
+        let tree = cx.tree().await?;
+        for (head, next) in self.swaps(&tree)?.iter().rev() {
+            cx.world.drivers.get(&head.backend)?.swap(&cx.call(), next, head).await?;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn verify(&mut self, cx: &StepContext<'_>) -> Result<()> {
+        if !self.moves_disks() {
+            return Ok(());
+        }
+        let tree = cx.tree().await?;
+        volume_order::verify(cx, &self.placed(&tree, &self.params.order_after)?).await?;
+        for (head, next) in self.swaps(&tree)? {
+            for layer in [&head, &next] {
+                let users = cx.world.drivers.get(&layer.backend)?.users(layer).await?;
+                if !users.is_empty() {
+                    return Err(
+                        Error::conflict(format!("Disk {} is open ({}).", layer.key, users.join(", "))).retryable()
+                    );
+                }
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,94 @@
+//! The server's part of a restore: lock, power, and whether Nova is at work.
+
+use super::{LOCK_PREFIX, SnapshotRestore};
+use crate::domain::server::{ServerFacts, ServerStatus, may_have_run_since};
+use crate::error::{Error, Kind, Result};
+use crate::operations::{StepContext, power};
+
+impl SnapshotRestore {
+    fn lock_reason(cx: &StepContext<'_>) -> String {
+        format!("{LOCK_PREFIX}{}", cx.operation.id)
+    }
+
+    /// From here on the owner cannot start, stop or change the server. What was true when the restore was planned may not be
+    /// so any more: whether the server ran is noted now, and that it has not run since its last snapshot is asked again.
+    pub(super) async fn lock(&mut self, cx: &StepContext<'_>) -> Result<()> {
+        let id = cx.operation.server_id;
+        let reason = Self::lock_reason(cx);
+        let server = cx.world.compute.server(id).await?;
+        if server.locked && server.locked_reason.as_deref() != Some(reason.as_str()) {
+            return Err(Error::conflict("The server has been locked by its owner.")
+                .remedy("Unlock it with: openstack server unlock"));
+        }
+        if !server.locked {
+            cx.world.compute.lock(id, &reason).await?;
+        }
+        let server = power::idle(cx, cx.world.settings.stop_timeout).await?;
+        self.state.was_running = match server.status {
+            ServerStatus::Active => Some(true),
+            ServerStatus::Shutoff => Some(false),
+            other => return Err(Error::conflict(format!("The server has become {}.", other.as_str()))),
+        };
+        self.must_not_have_run(cx, &server).await
+    }
+
+    /// Without a safety snapshot nothing would keep what a server has written since: refused, so that it is asked for again.
+    async fn must_not_have_run(&self, cx: &StepContext<'_>, server: &ServerFacts) -> Result<()> {
+        let keeps_nothing = self.params.safety.is_none() && !self.params.was_running;
+        if !keeps_nothing || self.params.outgoing.iter().any(|outgoing| outgoing.equals.is_none()) {
+            return Ok(()); // a safety snapshot is taken, or was declined
+        }
+        let mark = cx.tree().await?.record.equals_mark;
+        let actions = cx.world.compute.actions(server.id).await?;
+        let ran = mark.is_none_or(|mark| may_have_run_since(&actions, &mark));
+        if ran || server.status != ServerStatus::Shutoff {
+            return Err(Error::conflict("The server was started after its restore was asked for.")
+                .remedy("Ask again: what its disks hold now will be kept by a safety snapshot."));
+        }
+        Ok(())
+    }
+
+    /// Whether the server ran when we locked it.
+    pub(super) fn was_running(&self) -> bool {
+        self.state.was_running.unwrap_or(self.params.was_running)
+    }
+
+    /// Takes our lock off; a lock of anybody else's is not ours to take.
+    pub(super) async fn unlock(&mut self, cx: &StepContext<'_>) -> Result<()> {
+        let id = cx.operation.server_id;
+        let server = match cx.world.compute.server(id).await {
+            Err(error) if error.kind() == Kind::NotFound => return Ok(()),
+            other => other?,
+        };
+        if server.locked && server.locked_reason.as_deref() == Some(Self::lock_reason(cx).as_str()) {
+            cx.world.compute.unlock(id).await?;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn stop(&mut self, cx: &StepContext<'_>) -> Result<()> {
+        if self.moves_disks() { power::stop(cx).await } else { Ok(()) }
+    }
+
+    pub(super) async fn start(&mut self, cx: &StepContext<'_>) -> Result<()> {
+        if !self.was_running() || !self.moves_disks() {
+            return Ok(());
+        }
+        match power::start(cx).await {
+            Err(error) if error.kind() == Kind::NotFound => Ok(()),
+            other => other,
+        }
+    }
+
+    /// Refuses, for now, while Nova is doing anything with the server, or it is not stopped any more.
+    pub(super) async fn nova_must_rest(&self, cx: &StepContext<'_>) -> Result<()> {
+        let server = cx.world.compute.server(cx.operation.server_id).await?;
+        if let Some(task) = &server.task_state {
+            return Err(Error::conflict(format!("Nova is at work on the server ({task}).")).retryable());
+        }
+        if server.status != ServerStatus::Shutoff {
+            return Err(Error::conflict(format!("The server is {} instead of stopped.", server.status.as_str())));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,133 @@
+//! Brings a stopped server's attached volumes into an order. Nova's order is that of its own rows, so everything behind the
+//! first difference is detached and attached again, one after the other.
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::disk::{Attachment, Layer};
+use crate::error::{Error, Result};
+use crate::operations::StepContext;
+
+/// A volume in its place.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Placed {
+    /// The volume.
+    pub volume_id: String,
+    /// How it hangs there.
+    pub attachment: Attachment,
+    /// Its driver's name.
+    pub backend: String,
+}
+
+/// How many volumes at the beginning are right already.
+#[must_use]
+pub fn kept(current: &[String], wanted: &[Placed]) -> usize {
+    current.iter().zip(wanted).take_while(|(have, want)| **have == want.volume_id).count()
+}
+
+/// Makes the server's attached volumes exactly `wanted`, in order. Safe to repeat at any point.
+///
+/// # Errors
+/// When Nova refuses, or an attachment does not come about in time.
+pub async fn arrange(cx: &StepContext<'_>, wanted: &[Placed]) -> Result<()> {
+    let current = attached(cx).await?;
+    let keep = kept(&current, wanted);
+    for volume in current[keep..].iter().rev() {
+        detach(cx, volume).await?;
+    }
+    for placed in &wanted[keep..] {
+        attach(cx, placed).await?;
+    }
+    verify(cx, wanted).await
+}
+
+/// Asserts that the server's attached volumes are `wanted`, in order.
+///
+/// # Errors
+/// `Backend` naming both orders.
+pub async fn verify(cx: &StepContext<'_>, wanted: &[Placed]) -> Result<()> {
+    let current = attached(cx).await?;
+    let names: Vec<&str> = wanted.iter().map(|placed| placed.volume_id.as_str()).collect();
+    if current == names {
+        return Ok(());
+    }
+    Err(Error::backend(format!("The server's volumes are [{}] instead of [{}].", current.join(", "), names.join(", ")))
+        .retryable())
+}
+
+async fn attached(cx: &StepContext<'_>) -> Result<Vec<String>> {
+    let server = cx.world.compute.server(cx.operation.server_id).await?;
+    Ok(server.volumes.into_iter().map(|volume| volume.volume_id).collect())
+}
+
+async fn detach(cx: &StepContext<'_>, volume_id: &str) -> Result<()> {
+    let id = cx.operation.server_id;
+    cx.world.compute.detach(id, volume_id).await?;
+    let what = format!("volume {volume_id} to be detached");
+    cx.wait(&what, cx.world.settings.attach_timeout, || async move {
+        Ok((!attached(cx).await?.iter().any(|have| have == volume_id)).then_some(()))
+    })
+    .await
+}
+
+async fn attach(cx: &StepContext<'_>, placed: &Placed) -> Result<()> {
+    let id = cx.operation.server_id;
+    let driver = cx.world.drivers.get(&placed.backend)?;
+    let probe = probe_layer(cx, placed);
+    // A volume that was detached a moment ago is free only when its own service says so.
+    let what = format!("volume {} to become free", placed.volume_id);
+    let server = id.to_string();
+    cx.wait(&what, cx.world.settings.attach_timeout, || async {
+        let users = driver.users(&probe).await?;
+        Ok(users.iter().all(|user| *user == server).then_some(()))
+    })
+    .await?;
+    cx.world.compute.attach(id, &placed.volume_id, &placed.attachment).await?;
+    let what = format!("volume {} to be attached", placed.volume_id);
+    cx.wait(&what, cx.world.settings.attach_timeout, || async {
+        let users = driver.users(&probe).await?;
+        let listed = attached(cx).await?.contains(&placed.volume_id);
+        Ok((listed && users.contains(&server)).then_some(()))
+    })
+    .await
+}
+
+/// Just enough of a layer to ask its driver who uses the volume.
+fn probe_layer(cx: &StepContext<'_>, placed: &Placed) -> Layer {
+    Layer {
+        id: crate::ids::LayerId::new(),
+        server_id: cx.operation.server_id,
+        disk_id: crate::ids::DiskId::new(),
+        backend: placed.backend.clone(),
+        pool: String::new(),
+        backend_id: placed.volume_id.clone(),
+        key: placed.volume_id.clone(),
+        kind: crate::domain::disk::DiskKind::Volume,
+        role: crate::domain::disk::LayerRole::Head,
+        parent: None,
+        equals: None,
+        parked_mark: String::new(),
+        facts: crate::domain::disk::DiskFacts::default(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_behind_the_first_difference_is_touched() {
+        let placed = |id: &str| Placed { volume_id: id.into(), attachment: Attachment::default(), backend: "x".into() };
+        for (current, wanted, expected) in [
+            (vec!["a", "b"], vec!["a", "b"], 2),
+            (vec!["a", "b", "c"], vec!["a", "x", "c"], 1),
+            (vec!["a", "b"], vec!["b", "a"], 0),
+            (vec!["a"], vec!["a", "b"], 1),
+            (vec!["a", "b"], vec!["a"], 1),
+            (vec![], vec!["a"], 0),
+        ] {
+            let current: Vec<String> = current.into_iter().map(str::to_owned).collect();
+            let wanted: Vec<Placed> = wanted.into_iter().map(placed).collect();
+            assert_eq!(kept(&current, &wanted), expected, "{current:?} -> {wanted:?}");
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! Engines: processes that run operations, with the counters by which others see that they live.
+
+use sea_orm::sea_query::Expr;
+use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, ExprTrait, QueryFilter};
+
+use super::rows::engine;
+use super::{Store, database_error, from_id};
+use crate::clock;
+use crate::error::Result;
+use crate::ids::EngineId;
+
+/// An engine as others see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EngineRecord {
+    /// New at each start.
+    pub id: EngineId,
+    /// Host name.
+    pub host: String,
+    /// Grows while it lives.
+    pub beats: i64,
+}
+
+impl Store {
+    /// Enters an engine.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn enter_engine(&self, id: EngineId, host: &str) -> Result<()> {
+        engine::Entity::insert(engine::ActiveModel {
+            id: Set(id.to_string()),
+            host: Set(host.to_owned()),
+            beats: Set(0),
+            started_at: Set(clock::now().naive_utc()),
+        })
+        .exec(&self.write)
+        .await
+        .map(|_| ())
+        .map_err(database_error)
+    }
+
+    /// Moves an engine's counter.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn beat(&self, id: EngineId) -> Result<()> {
+        engine::Entity::update_many()
+            .col_expr(engine::Column::Beats, Expr::col(engine::Column::Beats).add(1))
+            .filter(engine::Column::Id.eq(id.to_string()))
+            .exec(&self.write)
+            .await
+            .map(|_| ())
+            .map_err(database_error)
+    }
+
+    /// All engines.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn engines(&self) -> Result<Vec<EngineRecord>> {
+        let rows = engine::Entity::find().all(&self.read).await.map_err(database_error)?;
+        rows.into_iter()
+            .map(|row| Ok(EngineRecord { id: from_id("engines.id", &row.id)?, host: row.host, beats: row.beats }))
+            .collect()
+    }
+
+    /// Forgets an engine that has left, or whose operations were adopted.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn forget_engine(&self, id: EngineId) -> Result<()> {
+        engine::Entity::delete_by_id(id.to_string()).exec(&self.write).await.map(|_| ()).map_err(database_error)
+    }
+}

@@ -1,0 +1,199 @@
+//! Snapshots: nodes of the forest.
+
+use sea_orm::{
+    ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+};
+
+use super::rows::snapshot;
+use super::{Page, Store, database_error, from_id, from_json, from_optional_id, from_word, to_json};
+use crate::domain::snapshot::{Snapshot, SnapshotStatus};
+use crate::error::{Error, Result};
+use crate::ids::{BranchId, ServerId, SnapshotId};
+
+impl TryFrom<snapshot::Model> for Snapshot {
+    type Error = Error;
+    fn try_from(row: snapshot::Model) -> Result<Self> {
+        Ok(Self {
+            id: from_id("snapshots.id", &row.id)?,
+            server_id: from_id("snapshots.server_id", &row.server_id)?,
+            project_id: row.project_id,
+            user_id: row.user_id,
+            parent_id: from_optional_id("snapshots.parent_id", row.parent_id.as_deref())?,
+            branch_id: from_id("snapshots.branch_id", &row.branch_id)?,
+            sequence: row.sequence,
+            name: row.name,
+            description: row.description,
+            status: from_word("snapshots.status", &row.status, SnapshotStatus::parse)?,
+            hidden: row.hidden,
+            safety: row.safety,
+            consistency: from_json("snapshots.consistency", &row.consistency)?,
+            partial: row.partial,
+            at_rest: row.at_rest,
+            left_out: from_json("snapshots.left_out", &row.left_out)?,
+            server_name: row.server_name,
+            flavor: row.flavor,
+            fault: row.fault,
+            created_at: row.created_at.and_utc(),
+            updated_at: row.updated_at.and_utc(),
+        })
+    }
+}
+
+fn row_of(snapshot: &Snapshot) -> Result<snapshot::ActiveModel> {
+    Ok(snapshot::ActiveModel {
+        id: Set(snapshot.id.to_string()),
+        server_id: Set(snapshot.server_id.to_string()),
+        project_id: Set(snapshot.project_id.clone()),
+        user_id: Set(snapshot.user_id.clone()),
+        parent_id: Set(snapshot.parent_id.map(|id| id.to_string())),
+        branch_id: Set(snapshot.branch_id.to_string()),
+        sequence: Set(snapshot.sequence),
+        name: Set(snapshot.name.clone()),
+        description: Set(snapshot.description.clone()),
+        status: Set(snapshot.status.as_str().to_owned()),
+        hidden: Set(snapshot.hidden),
+        safety: Set(snapshot.safety),
+        partial: Set(snapshot.partial),
+        at_rest: Set(snapshot.at_rest),
+        consistency: Set(to_json(&snapshot.consistency)?),
+        left_out: Set(to_json(&snapshot.left_out)?),
+        server_name: Set(snapshot.server_name.clone()),
+        flavor: Set(snapshot.flavor.clone()),
+        fault: Set(snapshot.fault.clone()),
+        created_at: Set(snapshot.created_at.naive_utc()),
+        updated_at: Set(snapshot.updated_at.naive_utc()),
+    })
+}
+
+/// Writes a snapshot as it is now.
+pub(super) async fn save(connection: &impl ConnectionTrait, snapshot: &Snapshot) -> Result<()> {
+    let row = row_of(snapshot)?;
+    let there = snapshot::Entity::find_by_id(snapshot.id.to_string()).one(connection).await.map_err(database_error)?;
+    if there.is_some() {
+        snapshot::Entity::update(row).exec(connection).await.map(|_| ()).map_err(database_error)
+    } else {
+        snapshot::Entity::insert(row).exec(connection).await.map(|_| ()).map_err(database_error)
+    }
+}
+
+/// All snapshots of a server that are part of its tree, or about to be.
+pub(super) async fn of_server(connection: &impl ConnectionTrait, server: ServerId) -> Result<Vec<Snapshot>> {
+    let rows = snapshot::Entity::find()
+        .filter(snapshot::Column::ServerId.eq(server.to_string()))
+        .filter(snapshot::Column::Status.is_not_in([SnapshotStatus::Deleted.as_str()]))
+        .order_by_asc(snapshot::Column::Sequence)
+        .all(connection)
+        .await
+        .map_err(database_error)?;
+    rows.into_iter().map(Snapshot::try_from).collect()
+}
+
+/// What a list of snapshots is limited to.
+#[derive(Debug, Clone, Default)]
+pub struct SnapshotFilter {
+    /// One owner; `None` = all.
+    pub project_id: Option<String>,
+    /// One server.
+    pub server_id: Option<ServerId>,
+    /// One status.
+    pub status: Option<SnapshotStatus>,
+    /// One branch.
+    pub branch_id: Option<BranchId>,
+    /// One name.
+    pub name: Option<String>,
+}
+
+impl Store {
+    /// A snapshot that was not deleted.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn snapshot(&self, id: SnapshotId) -> Result<Option<Snapshot>> {
+        snapshot::Entity::find_by_id(id.to_string())
+            .filter(snapshot::Column::Status.ne(SnapshotStatus::Deleted.as_str()))
+            .one(&self.read)
+            .await
+            .map_err(database_error)?
+            .map(Snapshot::try_from)
+            .transpose()
+    }
+
+    /// A page of snapshots by time of creation. Keyset paging: the cost does not grow with the page's number.
+    ///
+    /// # Errors
+    /// `BadRequest` for an unknown marker; when the database does not answer.
+    pub async fn snapshots(&self, filter: &SnapshotFilter, page: &Page) -> Result<Vec<Snapshot>> {
+        let mut query = snapshot::Entity::find()
+            .filter(snapshot::Column::Status.ne(SnapshotStatus::Deleted.as_str()))
+            .limit(page.limit);
+        if let Some(project) = &filter.project_id {
+            query = query.filter(snapshot::Column::ProjectId.eq(project.as_str()));
+        }
+        if let Some(server) = filter.server_id {
+            query = query.filter(snapshot::Column::ServerId.eq(server.to_string()));
+        }
+        if let Some(status) = filter.status {
+            query = query.filter(snapshot::Column::Status.eq(status.as_str()));
+        }
+        if let Some(branch) = filter.branch_id {
+            query = query.filter(snapshot::Column::BranchId.eq(branch.to_string()));
+        }
+        if let Some(name) = &filter.name {
+            query = query.filter(snapshot::Column::Name.eq(name.as_str()));
+        }
+        query = if page.ascending {
+            query.order_by_asc(snapshot::Column::CreatedAt).order_by_asc(snapshot::Column::Id)
+        } else {
+            query.order_by_desc(snapshot::Column::CreatedAt).order_by_desc(snapshot::Column::Id)
+        };
+        if let Some(marker) = &page.marker {
+            let last = snapshot::Entity::find_by_id(marker.as_str())
+                .one(&self.read)
+                .await
+                .map_err(database_error)?
+                .filter(|row| filter.project_id.as_ref().is_none_or(|project| *project == row.project_id))
+                .ok_or_else(|| Error::bad_field("marker", format!("No snapshot {marker} to go on from.")))?;
+            let (at, id) = (last.created_at, last.id);
+            let same = Condition::all().add(snapshot::Column::CreatedAt.eq(at));
+            query = query.filter(if page.ascending {
+                Condition::any().add(snapshot::Column::CreatedAt.gt(at)).add(same.add(snapshot::Column::Id.gt(id)))
+            } else {
+                Condition::any().add(snapshot::Column::CreatedAt.lt(at)).add(same.add(snapshot::Column::Id.lt(id)))
+            });
+        }
+        let rows = query.all(&self.read).await.map_err(database_error)?;
+        rows.into_iter().map(Snapshot::try_from).collect()
+    }
+
+    /// Changes the words of a snapshot. A safety snapshot that is given a name becomes an ordinary one: it is kept.
+    ///
+    /// # Errors
+    /// `NotFound`; when the database does not answer.
+    pub async fn describe_snapshot(
+        &self,
+        id: SnapshotId,
+        name: Option<&str>,
+        description: Option<&str>,
+    ) -> Result<Snapshot> {
+        let tx = self.begin().await?;
+        let mut found = snapshot::Entity::find_by_id(id.to_string())
+            .filter(snapshot::Column::Status.ne(SnapshotStatus::Deleted.as_str()))
+            .one(&tx)
+            .await
+            .map_err(database_error)?
+            .map(Snapshot::try_from)
+            .transpose()?
+            .ok_or_else(|| Error::not_found("Snapshot", id))?;
+        if let Some(name) = name {
+            name.clone_into(&mut found.name);
+            found.safety = false;
+        }
+        if let Some(description) = description {
+            description.clone_into(&mut found.description);
+        }
+        found.updated_at = crate::clock::now();
+        save(&tx, &found).await?;
+        tx.commit().await.map_err(database_error)?;
+        Ok(found)
+    }
+}

@@ -1,0 +1,249 @@
+//! A whole service on a port of its own: `House::open().await`, then requests that read as sentences.
+
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use ratoon::api::caller::Authenticator;
+use ratoon::api::{self, ApiSettings, ApiState};
+use ratoon::app::{App, AppSettings};
+use ratoon::clients::TokenFacts;
+use ratoon::clock;
+use ratoon::domain::disk::Attachment;
+use ratoon::domain::operation::{EventKind, Operation};
+use ratoon::drivers::fake::FakeCloud;
+use ratoon::error::{Error, Kind, Result};
+use ratoon::ids::ServerId;
+use ratoon::operations::engine::{self, EngineSettings};
+use ratoon::operations::{Drivers, OperationSettings, Probe, Verdict, World};
+use ratoon::store::{Store, StoreConfig};
+use reqwest::{Client, Method, Response};
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::sync::watch;
+
+/// The project that the fake cloud's servers belong to.
+pub const PROJECT: &str = "project";
+
+struct Tokens;
+
+#[async_trait]
+impl Authenticator for Tokens {
+    /// A token is `<project>/<role>`; `garbage` is none, `down` finds Keystone away, `unscoped` has no project.
+    async fn validate(&self, token: &str) -> Result<Arc<TokenFacts>> {
+        let (project, role) = match token {
+            "garbage" => return Err(Error::new(Kind::Unauthorized, "The token is not valid.")),
+            "down" => return Err(Error::unavailable("Keystone does not answer.").remedy("Check that Keystone runs.")),
+            "unscoped" => (None, "member"),
+            other => other.split_once('/').map(|(project, role)| (Some(project.to_owned()), role)).unwrap(),
+        };
+        Ok(Arc::new(TokenFacts {
+            user_id: "user".into(),
+            user_name: "user".into(),
+            user_domain_id: "default".into(),
+            user_domain_name: "Default".into(),
+            project_name: project.clone(),
+            project_domain_id: None,
+            project_domain_name: None,
+            domain_id: None,
+            system_scope: false,
+            roles: vec![role.to_owned()],
+            expires_at: clock::now() + chrono::Duration::hours(1),
+            is_service: false,
+            access_rules: None,
+            project_id: project,
+        }))
+    }
+}
+
+struct Calm;
+
+impl Probe for Calm {
+    fn at(&self, _: &Operation, _: &'static str, _: EventKind) -> Verdict {
+        Verdict::Go
+    }
+}
+
+pub struct House {
+    pub cloud: FakeCloud,
+    url: String,
+    client: Client,
+    stop: watch::Sender<bool>,
+    _folder: TempDir,
+}
+
+impl Drop for House {
+    fn drop(&mut self) {
+        let _ = self.stop.send(true);
+    }
+}
+
+impl House {
+    /// A service whose engine runs.
+    pub async fn open() -> Self {
+        Self::build(true).await
+    }
+
+    /// A service whose engine is away: whatever is accepted stays queued.
+    pub async fn without_engine() -> Self {
+        Self::build(false).await
+    }
+
+    async fn build(engine: bool) -> Self {
+        let folder = TempDir::new().unwrap();
+        let store = Store::connect(&StoreConfig {
+            url: format!("sqlite://{}", folder.path().join("ratoon.sqlite").display()),
+            connections_max: 4,
+            busy_timeout: Duration::from_secs(5),
+        })
+        .await
+        .unwrap();
+        store.migrate().await.unwrap();
+        let cloud = FakeCloud::new();
+        let drivers = Drivers::new(vec![cloud.named(), cloud.attached()]);
+        let (stop, stopped) = watch::channel(false);
+        if engine {
+            let moment = Duration::from_millis(1);
+            let limit = Duration::from_secs(5);
+            let world = World {
+                store: store.clone(),
+                compute: Arc::new(cloud.clone()),
+                drivers: drivers.clone(),
+                settings: OperationSettings {
+                    attempts_max: 3,
+                    backoff: moment,
+                    step_timeout: limit,
+                    poll: moment,
+                    stop_timeout: limit,
+                    start_timeout: limit,
+                    watcher_timeout: limit,
+                    attach_timeout: limit,
+                },
+                probe: Arc::new(Calm),
+            };
+            let settings = EngineSettings {
+                host: "here".into(),
+                workers: 4,
+                lease: limit,
+                heartbeat: Duration::from_millis(500),
+                poll: Duration::from_millis(5),
+                drain: limit,
+                alone: true,
+            };
+            tokio::spawn(engine::run(Arc::new(world), settings, stopped));
+        }
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let state = ApiState {
+            app: App {
+                store: store.clone(),
+                compute: Arc::new(cloud.clone()),
+                drivers,
+                settings: AppSettings { pause_limit_ms: 2000, allow_pause: true, nodes_max: 64 },
+            },
+            authenticator: Arc::new(Tokens),
+            settings: ApiSettings {
+                workers: 1,
+                public_endpoint: None,
+                limit_max: 100,
+                body_bytes_max: 10_000,
+                request_timeout: Duration::from_secs(5),
+                authenticate_uri: "http://keystone:5000".into(),
+            },
+        };
+        tokio::spawn(api::serve(listener, Arc::new(state)).unwrap());
+        Self { cloud, url, client: Client::new(), stop, _folder: folder }
+    }
+
+    /// A server that runs, with a system disk and two volumes.
+    pub fn server(&self) -> ServerId {
+        let id = self.cloud.add_server("web");
+        for name in ["data-a", "data-b"] {
+            let volume = self.cloud.add_volume(name);
+            self.cloud.owner_attach(id, &volume, &Attachment::default()).unwrap();
+        }
+        id
+    }
+
+    /// Sends a request as the project's member.
+    pub async fn send(&self, method: &str, path: &str, body: Option<Value>) -> Answer {
+        self.send_as(&format!("{PROJECT}/member"), method, path, body).await
+    }
+
+    /// Sends a request with a token; an empty one is not sent at all.
+    pub async fn send_as(&self, token: &str, method: &str, path: &str, body: Option<Value>) -> Answer {
+        let mut request =
+            self.client.request(Method::from_bytes(method.as_bytes()).unwrap(), format!("{}{path}", self.url));
+        if !token.is_empty() {
+            request = request.header("x-auth-token", token);
+        }
+        if let Some(body) = body {
+            request = request.header("content-type", "application/json").body(body.to_string());
+        }
+        Answer::of(request.send().await.unwrap()).await
+    }
+
+    /// Sends a request with headers, without a token.
+    pub async fn get_with(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
+        let mut request = self.client.get(format!("{}{path}", self.url));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        Answer::of(request.send().await.unwrap()).await
+    }
+
+    /// Waits until an operation is final; its view.
+    pub async fn finished(&self, operation: &Value) -> Value {
+        let path = format!("/v1/operations/{}", operation.as_str().unwrap());
+        for _ in 0..2000 {
+            let answer = self.send("GET", &path, None).await;
+            let status = answer.body["operation"]["status"].as_str().unwrap().to_owned();
+            if ["succeeded", "failed", "cancelled"].contains(&status.as_str()) {
+                return answer.body["operation"].clone();
+            }
+            clock::sleep(Duration::from_millis(5)).await;
+        }
+        panic!("operation {operation} does not end");
+    }
+
+    /// Captures a server and waits; the snapshot's view.
+    pub async fn captured(&self, server: ServerId, name: &str) -> Value {
+        let body = serde_json::json!({ "snapshot": { "server_id": server, "name": name } });
+        let answer = self.send("POST", "/v1/snapshots", Some(body)).await;
+        assert_eq!(answer.status, 202, "{}", answer.body);
+        let operation = self.finished(&answer.body["snapshot"]["operation_id"]).await;
+        assert_eq!(operation["status"], "succeeded", "{operation}");
+        let path = format!("/v1/snapshots/{}", answer.body["snapshot"]["id"].as_str().unwrap());
+        self.send("GET", &path, None).await.body["snapshot"].clone()
+    }
+}
+
+/// An answer, read whole.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub headers: reqwest::header::HeaderMap,
+    pub body: Value,
+    pub text: String,
+}
+
+impl Answer {
+    async fn of(response: Response) -> Self {
+        let status = response.status().as_u16();
+        let headers = response.headers().clone();
+        let text = response.text().await.unwrap();
+        let body = serde_json::from_str(&text).unwrap_or(Value::Null);
+        Self { status, headers, body, text }
+    }
+
+    /// A header's text.
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map(|value| value.to_str().unwrap()).unwrap_or_default()
+    }
+
+    /// What the error says.
+    pub fn message(&self) -> String {
+        self.body["error"]["message"].as_str().unwrap_or_default().to_owned()
+    }
+}

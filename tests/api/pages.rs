@@ -1,0 +1,61 @@
+//! Lists come in pages that meet without a gap or an overlap.
+
+use serde_json::Value;
+
+use crate::house::House;
+
+#[tokio::test]
+async fn pages_of_snapshots_meet_in_both_directions() {
+    let house = House::open().await;
+    let server = house.server();
+    let mut names = Vec::new();
+    for number in 0..5 {
+        let name = format!("s{number}");
+        house.captured(server, &name).await;
+        names.push(name);
+    }
+    for (sort, expected) in
+        [("created_at:asc", names.clone()), ("created_at:desc", names.iter().rev().cloned().collect())]
+    {
+        let mut seen = Vec::new();
+        let mut path = format!("/v1/snapshots?limit=2&server_id={server}&sort={sort}");
+        loop {
+            let answer = house.send("GET", &path, None).await;
+            let page = answer.body["snapshots"].as_array().unwrap().clone();
+            assert!(page.len() <= 2);
+            seen.extend(page.iter().map(|snapshot| snapshot["name"].as_str().unwrap().to_owned()));
+            let Some(next) =
+                answer.body["snapshots_links"].as_array().and_then(|links| links.first()).map(|link| &link["href"])
+            else {
+                break;
+            };
+            let next = next.as_str().unwrap();
+            path = next[next.find("/v1/").unwrap()..].to_owned();
+        }
+        assert_eq!(seen, expected, "{sort}");
+    }
+}
+
+#[tokio::test]
+async fn a_list_is_limited_to_what_was_asked_for() {
+    let house = House::open().await;
+    let (one, two) = (house.server(), house.server());
+    house.captured(one, "a").await;
+    house.captured(two, "b").await;
+    for (query, expected) in [
+        (format!("server_id={one}"), vec!["a"]),
+        ("name=b".to_owned(), vec!["b"]),
+        ("status=available".to_owned(), vec!["b", "a"]),
+        ("status=creating".to_owned(), vec![]),
+        ("name=c".to_owned(), vec![]),
+    ] {
+        let answer = house.send("GET", &format!("/v1/snapshots?{query}"), None).await;
+        let names: Vec<&str> = answer.body["snapshots"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|snapshot: &Value| snapshot["name"].as_str().unwrap())
+            .collect();
+        assert_eq!(names, expected, "{query}");
+    }
+}

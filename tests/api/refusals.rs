@@ -1,0 +1,206 @@
+//! Bad input and bad states: each has a status, a message that names the field or the remedy, and changes nothing.
+
+use ratoon::domain::server::ServerStatus;
+use serde_json::{Value, json};
+
+use crate::house::House;
+
+/// (method, path, body, status, what the message says)
+type Case = (&'static str, String, Option<Value>, u16, &'static str);
+
+async fn all_refused(house: &House, cases: Vec<Case>) {
+    let before = house.cloud.our_objects();
+    for (method, path, body, status, says) in cases {
+        let what = format!("{method} {path} {}", body.as_ref().map(ToString::to_string).unwrap_or_default());
+        let answer = house.send(method, &path, body).await;
+        assert_eq!(answer.status, status, "{what}: {}", answer.text);
+        assert!(answer.message().contains(says), "{what}: {}", answer.message());
+        assert!(answer.body["errors"][0]["code"].as_str().unwrap().starts_with("server-snapshot."), "{what}");
+    }
+    assert_eq!(house.cloud.our_objects(), before, "a refused request has changed the cloud");
+    assert_eq!(house.send("GET", "/v1/operations?status=queued", None).await.body["operations"], json!([]));
+}
+
+#[tokio::test]
+async fn a_malformed_request_is_refused_with_the_name_of_the_field() {
+    let house = House::without_engine().await;
+    let server = house.server();
+    let create = |fields: Value| {
+        let mut snapshot = json!({ "server_id": server });
+        snapshot.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+        Some(json!({ "snapshot": snapshot }))
+    };
+    let post = || ("POST", "/v1/snapshots".to_owned());
+    let mut cases: Vec<Case> = Vec::new();
+    for (body, says) in [
+        (None, "no body"),
+        (Some(json!([])), "cannot be read"),
+        (Some(json!({})), "missing field `snapshot`"),
+        (Some(json!({ "snapshot": {} })), "server_id"),
+        (Some(json!({ "snapshot": { "server_id": 5 } })), "snapshot.server_id"),
+        (Some(json!({ "snapshot": { "server_id": "web" } })), "snapshot.server_id is not a uuid"),
+        (Some(json!({ "snapshot": { "server_id": server }, "more": 1 })), "unknown field `more`"),
+        (create(json!({ "colour": "red" })), "unknown field `colour`"),
+        (create(json!({ "name": 7 })), "snapshot.name"),
+        (create(json!({ "name": "" })), "name must not be empty"),
+        (create(json!({ "name": "  " })), "name must not be empty"),
+        (create(json!({ "name": "x".repeat(256) })), "256 characters; at most 255"),
+        (create(json!({ "name": "a\u{0}b" })), "control characters"),
+        (create(json!({ "description": "x".repeat(4097) })), "at most 4096"),
+        (create(json!({ "consistency": "perfect" })), "none of auto, none, crash"),
+        (create(json!({ "pause_limit_ms": -1 })), "pause_limit_ms"),
+        (create(json!({ "pause_limit_ms": 3_600_000 })), "pause_limit_ms is at most"),
+        (create(json!({ "exclude_disks": "vdb" })), "exclude_disks"),
+        (create(json!({ "exclude_disks": ["vdz"] })), "no disk vdz"),
+        (create(json!({ "exclude_disks": ["vda"] })), "system disk cannot be excluded"),
+        (create(json!({ "exclude_disks": vec!["x"; 65] })), "At most 64"),
+    ] {
+        let (method, path) = post();
+        cases.push((method, path, body, 400, says));
+    }
+    for (path, says) in [
+        ("/v1/snapshots?colour=red", "no query parameter colour"),
+        ("/v1/snapshots?limit=0", "limit"),
+        ("/v1/snapshots?limit=x", "limit"),
+        ("/v1/snapshots?limit=1&limit=2", "given twice"),
+        ("/v1/snapshots?status=happy", "no status happy"),
+        ("/v1/snapshots?server_id=web", "server_id is not a uuid"),
+        ("/v1/snapshots?marker=00000000-0000-0000-0000-000000000000", "to go on from"),
+        ("/v1/snapshots?sort=size", "cannot be sorted by size"),
+        ("/v1/snapshots?all_projects=maybe", "true or false"),
+        ("/v1/operations?status=happy", "no status happy"),
+    ] {
+        cases.push(("GET", path.to_owned(), None, 400, says));
+    }
+    all_refused(&house, cases).await;
+}
+
+#[tokio::test]
+async fn a_body_that_is_too_large_is_refused_before_it_is_read() {
+    let house = House::without_engine().await;
+    let answer = house.send("POST", "/v1/snapshots", Some(json!({ "snapshot": { "name": "x".repeat(20_000) } }))).await;
+    assert_eq!(answer.status, 413, "{}", answer.text);
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_not_found() {
+    let house = House::without_engine().await;
+    let nobody = "00000000-0000-0000-0000-000000000000";
+    let restore = || Some(json!({ "restore": {} }));
+    let mut cases: Vec<Case> = Vec::new();
+    for id in [nobody, "web-01", "..%2f..%2fetc"] {
+        for (method, path, body) in [
+            ("GET", format!("/v1/snapshots/{id}"), None),
+            ("PATCH", format!("/v1/snapshots/{id}"), Some(json!({ "snapshot": { "name": "x" } }))),
+            ("POST", format!("/v1/snapshots/{id}/restore"), restore()),
+            ("GET", format!("/v1/branches/{id}"), None),
+            ("PATCH", format!("/v1/branches/{id}"), Some(json!({ "branch": { "name": "x" } }))),
+            ("POST", format!("/v1/branches/{id}/restore"), restore()),
+            ("GET", format!("/v1/servers/{id}"), None),
+            ("GET", format!("/v1/servers/{id}/tree"), None),
+            ("GET", format!("/v1/servers/{id}/branches"), None),
+            ("GET", format!("/v1/operations/{id}"), None),
+            ("POST", format!("/v1/operations/{id}/cancel"), None),
+        ] {
+            cases.push((method, path, body, 404, "could not be found"));
+        }
+    }
+    // A server that is named in a body is a bad reference, not a missing resource.
+    cases.push((
+        "POST",
+        "/v1/snapshots".into(),
+        Some(json!({ "snapshot": { "server_id": nobody } })),
+        400,
+        "could not be found",
+    ));
+    all_refused(&house, cases).await;
+}
+
+#[tokio::test]
+async fn a_server_in_the_wrong_state_is_refused_with_the_reason() {
+    let house = House::without_engine().await;
+    let capture = |server| Some(json!({ "snapshot": { "server_id": server } }));
+    let edit = |change: fn(&mut ratoon::domain::server::ServerFacts)| {
+        let server = house.server();
+        house.cloud.edit_server(server, change);
+        server
+    };
+    let locked = house.server();
+    house.cloud.owner_lock(locked, "mine").unwrap();
+    let multi = house.server();
+    let volume = house.cloud.peek(multi).unwrap().volumes[0].volume_id.clone();
+    house.cloud.set_unsupported(&volume, Some("it is multi-attached"));
+    let mut cases: Vec<Case> = Vec::new();
+    for (server, says) in [
+        (edit(|facts| facts.status = ServerStatus::Other("SUSPENDED".into())), "SUSPENDED"),
+        (edit(|facts| facts.status = ServerStatus::Other("SHELVED_OFFLOADED".into())), "SHELVED_OFFLOADED"),
+        (edit(|facts| facts.status = ServerStatus::Other("ERROR".into())), "captured only when"),
+        (edit(|facts| facts.task_state = Some("rebuilding".into())), "rebuilding"),
+        (edit(|facts| facts.image_id = None), "boots from a volume"),
+        (edit(|facts| drop(facts.extra_specs.insert("hw:tpm_version".into(), "2.0".into()))), "TPM"),
+        (edit(|facts| drop(facts.extra_specs.insert("hw:ephemeral_encryption".into(), "true".into()))), "encrypted"),
+        (locked, "openstack server unlock"),
+        (multi, "multi-attached"),
+    ] {
+        cases.push(("POST", "/v1/snapshots".into(), capture(server), 409, says));
+    }
+    all_refused(&house, cases).await;
+}
+
+#[tokio::test]
+async fn too_little_quota_is_refused_with_the_numbers_before_anything_is_touched() {
+    let house = House::open().await;
+    let server = house.server();
+    let fresh = house.captured(server, "fresh").await;
+    house.cloud.set_quota(3, 10, 1000);
+    let path = format!("/v1/snapshots/{}/restore", fresh["id"].as_str().unwrap());
+    let before = house.cloud.our_objects();
+    let answer = house.send("POST", &path, Some(json!({ "restore": {} }))).await;
+    assert_eq!(answer.status, 403, "{}", answer.text);
+    assert!(answer.message().contains("volumes: 2 more needed, 2 of 3 in use"), "{}", answer.message());
+    assert_eq!(answer.body["errors"][0]["code"], "server-snapshot.quota_exceeded");
+    assert_eq!(house.cloud.our_objects(), before);
+    assert_eq!(house.cloud.peek(server).unwrap().status, ServerStatus::Active);
+}
+
+#[tokio::test]
+async fn a_restore_names_only_disks_and_branches_that_make_sense() {
+    let house = House::open().await;
+    let server = house.server();
+    let fresh = house.captured(server, "fresh").await;
+    let path = format!("/v1/snapshots/{}/restore", fresh["id"].as_str().unwrap());
+    let mut cases: Vec<Case> = Vec::new();
+    for (fields, status, says) in [
+        (json!({ "disks": ["vdz"] }), 400, "no disk vdz"),
+        (json!({ "disks": [] }), 400, "at least one disk"),
+        (json!({ "branch_name": "" }), 400, "branch_name must not be empty"),
+        (json!({ "branch_name": "main" }), 409, "a branch named main"),
+        (json!({ "branch_name": "x", "disks": ["disk"] }), 400, "all disks"),
+        (json!({ "safety": false }), 400, "unknown field `safety`"),
+        (json!({ "safety_snapshot": "no" }), 400, "restore.safety_snapshot"),
+    ] {
+        cases.push(("POST", path.clone(), Some(json!({ "restore": fields })), status, says));
+    }
+    all_refused(&house, cases).await;
+}
+
+#[tokio::test]
+async fn a_token_is_needed_and_keystones_absence_is_not_the_callers_fault() {
+    let house = House::without_engine().await;
+    for (token, status, says) in [
+        ("", 401, "requires authentication"),
+        ("garbage", 401, "requires authentication"),
+        ("unscoped", 403, "not scoped to a project"),
+        ("down", 503, "Check that Keystone runs"),
+    ] {
+        let answer = house.send_as(token, "GET", "/v1/snapshots", None).await;
+        assert_eq!(answer.status, status, "{token}");
+        assert!(answer.message().contains(says), "{token}: {}", answer.message());
+        if status == 401 {
+            assert_eq!(answer.header("www-authenticate"), "Keystone uri=\"http://keystone:5000\"");
+        }
+        if status == 503 {
+            assert_eq!(answer.header("retry-after"), "5");
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! The main job: capture, restore, branch, switch back; dry runs; conflicts; cancel.
+
+use serde_json::json;
+
+use crate::house::House;
+
+#[tokio::test]
+async fn a_server_gets_a_tree_goes_back_and_grows_a_branch() {
+    let house = House::open().await;
+    let server = house.server();
+    let empty = house.send("GET", &format!("/v1/servers/{server}/tree"), None).await;
+    assert_eq!((empty.status, empty.body["tree"]["nodes"].as_array().map(Vec::len)), (200, Some(0)));
+
+    let fresh = house.captured(server, "fresh").await;
+    assert_eq!(
+        (fresh["status"].as_str(), fresh["branch"].as_str(), fresh["current"].as_bool()),
+        (Some("available"), Some("main"), Some(true))
+    );
+    assert_eq!(fresh["disks"].as_array().map(Vec::len), Some(3));
+    assert_eq!(fresh["consistency"]["reached"], "crash");
+    let upgraded = house.captured(server, "upgraded").await;
+    assert_eq!(upgraded["parent_id"], fresh["id"]);
+
+    let path = format!("/v1/snapshots/{}/restore", fresh["id"].as_str().unwrap());
+    let answer = house.send("POST", &path, Some(json!({ "restore": {} }))).await;
+    assert_eq!(
+        (answer.status, answer.body["snapshot"]["status"].as_str()),
+        (202, Some("restoring")),
+        "{}",
+        answer.body
+    );
+    let operation = answer.body["snapshot"]["operation_id"].clone();
+    assert!(answer.header("location").ends_with(&format!("/v1/operations/{}", operation.as_str().unwrap())));
+    assert_eq!(house.finished(&operation).await["status"], "succeeded");
+
+    let tree = house.send("GET", &format!("/v1/servers/{server}/tree"), None).await.body["tree"].clone();
+    assert_eq!(tree["current_snapshot_id"], fresh["id"]);
+    let drawn: Vec<(u64, &str, &str)> = tree["nodes"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|node| (node["depth"].as_u64().unwrap(), node["name"].as_str().unwrap(), node["branch"].as_str().unwrap()))
+        .collect();
+    assert_eq!(drawn, [(0, "fresh", "main"), (1, "upgraded", "main"), (2, "before restoring fresh", "main")]);
+    let branches = house.send("GET", &format!("/v1/servers/{server}/branches"), None).await.body["branches"].clone();
+    assert_eq!((branches[1]["name"].as_str(), branches[1]["current"].as_bool()), (Some("branch-2"), Some(true)));
+    assert_eq!(branches[1]["fork_snapshot_id"], fresh["id"]);
+
+    house.captured(server, "reworked").await;
+    let main = branches[0]["id"].as_str().unwrap();
+    let answer = house.send("POST", &format!("/v1/branches/{main}/restore"), Some(json!({ "restore": {} }))).await;
+    assert_eq!(answer.status, 202, "{}", answer.body);
+    assert_eq!(house.finished(&answer.body["branch"]["operation_id"]).await["status"], "succeeded");
+    let shown = house.send("GET", &format!("/v1/servers/{server}"), None).await.body["server"].clone();
+    assert_eq!((shown["current_branch"].as_str(), shown["snapshot_count"].as_u64()), (Some("main"), Some(5)));
+}
+
+#[tokio::test]
+async fn a_dry_run_tells_the_plan_and_changes_nothing() {
+    let house = House::open().await;
+    let server = house.server();
+    let before = house.cloud.our_objects();
+    let body = json!({ "snapshot": { "server_id": server }, "dry_run": true });
+    let answer = house.send("POST", "/v1/snapshots", Some(body)).await;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    let plan = &answer.body["plan"];
+    assert_eq!(
+        (plan["kind"].as_str(), plan["branch"].as_str(), plan["bytes_copied"].as_u64()),
+        (Some("snapshot_create"), Some("main"), Some(0))
+    );
+    assert_eq!(plan["needs"], json!({ "volumes": 0, "snapshots": 2, "gigabytes": 2 }));
+    assert_eq!(house.cloud.our_objects(), before);
+    assert_eq!(house.send("GET", "/v1/snapshots", None).await.body["snapshots"], json!([]));
+}
+
+#[tokio::test]
+async fn a_tree_that_has_changed_since_the_plan_is_a_conflict() {
+    let house = House::open().await;
+    let server = house.server();
+    let fresh = house.captured(server, "fresh").await;
+    let path = format!("/v1/snapshots/{}/restore", fresh["id"].as_str().unwrap());
+    let body = |generation: i64| json!({ "restore": {}, "tree_generation": generation });
+    let answer = house.send("POST", &path, Some(body(0))).await;
+    assert_eq!(answer.status, 409);
+    assert!(answer.message().contains("has changed since"), "{}", answer.message());
+    let tree = house.send("GET", &format!("/v1/servers/{server}/tree"), None).await;
+    let now = tree.body["tree"]["tree_generation"].as_i64().unwrap();
+    assert_eq!(house.send("POST", &path, Some(body(now))).await.status, 202);
+}
+
+#[tokio::test]
+async fn a_second_operation_on_a_server_is_told_which_one_is_in_the_way() {
+    let house = House::without_engine().await;
+    let server = house.server();
+    let body = || Some(json!({ "snapshot": { "server_id": server } }));
+    let first = house.send("POST", "/v1/snapshots", body()).await;
+    let operation = first.body["snapshot"]["operation_id"].as_str().unwrap().to_owned();
+    assert!(first.header("location").contains("/v1/snapshots/"));
+    let second = house.send("POST", "/v1/snapshots", body()).await;
+    assert_eq!(second.status, 409);
+    assert!(second.message().contains(&operation), "{}", second.message());
+}
+
+#[tokio::test]
+async fn a_waiting_operation_can_be_cancelled_and_leaves_no_lease() {
+    let house = House::without_engine().await;
+    let server = house.server();
+    let first = house.send("POST", "/v1/snapshots", Some(json!({ "snapshot": { "server_id": server } }))).await;
+    let operation = first.body["snapshot"]["operation_id"].as_str().unwrap().to_owned();
+    let cancel = house.send("POST", &format!("/v1/operations/{operation}/cancel"), None).await;
+    assert_eq!((cancel.status, cancel.body["operation"]["cancel_requested"].as_bool()), (202, Some(true)));
+}
+
+#[tokio::test]
+async fn words_of_a_snapshot_can_be_changed_and_a_named_safety_snapshot_is_kept() {
+    let house = House::open().await;
+    let server = house.server();
+    let fresh = house.captured(server, "fresh").await;
+    let path = format!("/v1/snapshots/{}", fresh["id"].as_str().unwrap());
+    let answer =
+        house.send("PATCH", &path, Some(json!({ "snapshot": { "name": "golden", "description": "keep" } }))).await;
+    assert_eq!((answer.status, answer.body["snapshot"]["name"].as_str()), (200, Some("golden")));
+
+    house.send("POST", &format!("{path}/restore"), Some(json!({ "restore": {} }))).await;
+    let list = house.send("GET", "/v1/operations?sort=created_at:desc", None).await;
+    house.finished(&list.body["operations"][0]["id"]).await;
+    let snapshots = house.send("GET", "/v1/snapshots", None).await.body["snapshots"].clone();
+    let safety = snapshots.as_array().unwrap().iter().find(|snapshot| snapshot["safety"] == true).unwrap().clone();
+    let path = format!("/v1/snapshots/{}", safety["id"].as_str().unwrap());
+    let answer = house.send("PATCH", &path, Some(json!({ "snapshot": { "name": "worth keeping" } }))).await;
+    assert_eq!(answer.body["snapshot"]["safety"], false);
+}
+
+#[tokio::test]
+async fn a_pause_that_the_server_forbids_refuses_a_crash_consistent_capture() {
+    let house = House::open().await;
+    let server = house.server();
+    house.cloud.edit_server(server, |facts| {
+        facts.metadata.insert("ratoon_pause".into(), "never".into());
+    });
+    let body = json!({ "snapshot": { "server_id": server, "consistency": "crash" } });
+    let refused = house.send("POST", "/v1/snapshots", Some(body)).await;
+    assert_eq!(refused.status, 409);
+    assert!(refused.message().contains("ratoon_pause"), "{}", refused.message());
+}

@@ -1,0 +1,121 @@
+//! Whose token is this?
+
+use std::time::Duration;
+
+use ratoon::clients::Keystone;
+use ratoon::error::Kind;
+use serde_json::{Value, json};
+use wiremock::matchers::header;
+use wiremock::{MockServer, ResponseTemplate};
+
+use super::wire::{self, CinderEntry, answer, cloud, count, on};
+
+const TOKENS: &str = "/v3/auth/tokens";
+
+fn demo() -> Value {
+    json!({"token": {
+        "user": {"id": "u1", "name": "demo", "domain": {"id": "default", "name": "Default"}, "password_expires_at": null},
+        "project": {"id": "p1", "name": "demo", "domain": {"id": "default", "name": "Default"}},
+        "roles": [{"id": "r1", "name": "member"}, {"id": "r2", "name": "reader"}],
+        "expires_at": "2099-01-01T00:00:00.000000Z", "issued_at": "2026-01-01T00:00:00.000000Z",
+        "methods": ["password"], "audit_ids": ["x"], "is_domain": false
+    }})
+}
+
+async fn judging(token: &str, response: ResponseTemplate) -> MockServer {
+    let server = cloud(CinderEntry::Newest).await;
+    on("GET", TOKENS).and(header("X-Subject-Token", token)).respond_with(response).mount(&server).await;
+    server
+}
+
+#[tokio::test]
+async fn a_token_is_asked_about_once_however_many_want_to_know() {
+    let server = judging("good", answer(200, demo()).set_delay(Duration::from_millis(50))).await;
+    let keystone = Keystone::new(&wire::openstack(&server), Duration::from_secs(300));
+    let outcomes = futures::future::join_all((0..50).map(|_| keystone.validate(" good\n"))).await;
+    for facts in outcomes {
+        let facts = facts.unwrap();
+        assert_eq!((facts.user_id.as_str(), facts.project_id.as_deref()), ("u1", Some("p1")));
+        assert_eq!(facts.roles, ["member", "reader"]);
+        assert!(!facts.is_service && !facts.system_scope && facts.access_rules.is_none());
+    }
+    keystone.validate("good").await.unwrap();
+    assert_eq!(count(&server, "GET", TOKENS).await, 1);
+}
+
+#[tokio::test]
+async fn an_unknown_token_is_refused_and_remembered_for_a_moment() {
+    let fault = json!({"error": {"code": 404, "message": "Failed to validate token", "title": "Not Found"}});
+    let server = judging("bad", answer(404, fault)).await;
+    let keystone = Keystone::new(&wire::openstack(&server), Duration::from_secs(300));
+    for _ in 0..3 {
+        assert_eq!(keystone.validate("bad").await.unwrap_err().kind(), Kind::Unauthorized);
+    }
+    assert_eq!(count(&server, "GET", TOKENS).await, 1);
+    for nothing in ["", "  ", "line\nbreak", "\u{0}"] {
+        assert_eq!(keystone.validate(nothing).await.unwrap_err().kind(), Kind::Unauthorized);
+    }
+    assert_eq!(count(&server, "GET", TOKENS).await, 1, "no token at all is not worth a question");
+}
+
+#[tokio::test]
+async fn a_proxys_404_does_not_log_everybody_out() {
+    let server = judging("good", ResponseTemplate::new(404).set_body_string("<html>no backend</html>")).await;
+    let keystone = Keystone::new(&wire::openstack(&server), Duration::from_secs(300));
+    assert_eq!(keystone.validate("good").await.unwrap_err().kind(), Kind::Backend);
+}
+
+#[tokio::test]
+async fn a_token_is_never_believed_beyond_its_end() {
+    let mut body = demo();
+    body["token"]["expires_at"] = json!("2020-01-01T00:00:00.000000Z");
+    let server = judging("old", answer(200, body)).await;
+    let keystone = Keystone::new(&wire::openstack(&server), Duration::from_secs(300));
+    assert_eq!(keystone.validate("old").await.unwrap_err().kind(), Kind::Unauthorized);
+}
+
+#[tokio::test]
+async fn keystone_down_is_our_trouble_and_is_not_remembered() {
+    let keystone = Keystone::new(&wire::openstack_at("http://127.0.0.1:9"), Duration::from_secs(300));
+    let error = keystone.validate("good").await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Unavailable);
+    assert!(error.chain().contains("Keystone does not answer"), "{}", error.chain());
+
+    let server = cloud(CinderEntry::Newest).await;
+    on("GET", TOKENS).respond_with(ResponseTemplate::new(500)).up_to_n_times(1).mount(&server).await;
+    on("GET", TOKENS).respond_with(answer(200, demo())).mount(&server).await;
+    let keystone = Keystone::new(&wire::openstack(&server), Duration::from_secs(300));
+    assert_eq!(keystone.validate("good").await.unwrap_err().kind(), Kind::Backend);
+    keystone.validate("good").await.unwrap();
+}
+
+#[tokio::test]
+async fn our_own_token_going_bad_is_healed_by_a_login() {
+    let server = cloud(CinderEntry::Newest).await;
+    on("GET", TOKENS)
+        .and(header("X-Auth-Token", "token-1"))
+        .respond_with(ResponseTemplate::new(401))
+        .mount(&server)
+        .await;
+    on("GET", TOKENS).and(header("X-Auth-Token", "token-2")).respond_with(answer(200, demo())).mount(&server).await;
+    let keystone = Keystone::new(&wire::openstack(&server), Duration::from_secs(300));
+    assert_eq!(keystone.validate("good").await.unwrap().user_name, "demo");
+}
+
+#[tokio::test]
+async fn scopes_other_than_a_project_and_restrictions_are_told_apart() {
+    let mut body = demo();
+    let token = body["token"].as_object_mut().unwrap();
+    token.remove("project");
+    token.insert("system".into(), json!({"all": true}));
+    token.insert("roles".into(), json!([{"name": "Service"}]));
+    token.insert(
+        "application_credential".into(),
+        json!({"id": "a", "access_rules": [{"id": "1", "service": "compute", "method": "GET", "path": "/v2.1/**"}]}),
+    );
+    let server = judging("odd", answer(200, body)).await;
+    let keystone = Keystone::new(&wire::openstack(&server), Duration::from_secs(300));
+    let facts = keystone.validate("odd").await.unwrap();
+    assert!(facts.system_scope && facts.is_service && facts.project_id.is_none());
+    assert_eq!(facts.access_rules.as_ref().unwrap()[0].service, "compute");
+}

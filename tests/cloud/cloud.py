@@ -1,0 +1,225 @@
+"""The cloud under test: its people, servers and volumes. Everything that takes time is awaited, until a deadline."""
+import os
+import pathlib
+import time
+import uuid
+
+import openstack
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+MINICLOUD = ROOT / 'devstack' / 'minicloud'
+STATE = pathlib.Path(os.environ.get('MINICLOUD_DIR', '/var/tmp/ratoon-minicloud'))
+AUTH_URL = 'http://127.0.0.1:5000/v3'
+PREFIX = 'ratoon-test-'  # of all that the tests make, so that what a killed run has left is found again
+PATIENCE_S = 180
+LOOK_EVERY_S = 0.25
+
+
+class Refused(Exception):
+    """A service said no."""
+
+    def __init__(self, response):
+        self.status, self.text = response.status_code, response.text
+        super().__init__(f'{response.request.method} {response.request.path_url}: {self.status} {self.text[:500]}')
+
+
+def wait(what, look, patience=PATIENCE_S, every=LOOK_EVERY_S):
+    """The first true answer of `look`; an assertion error that says what was awaited, and what was seen last, if none comes."""
+    deadline = time.monotonic() + patience
+    while not (answer := look()):
+        assert time.monotonic() < deadline, f'waited {patience} s in vain for {what}; last seen: {answer!r}'
+        time.sleep(every)
+    return answer
+
+
+class Person:
+    """Somebody with a password, in a project."""
+
+    def __init__(self, user, project, password=None):
+        self.user, self.project = user, project
+        self.conn = openstack.connect(
+            load_envvars=False, load_yaml_config=False, auth_url=AUTH_URL, username=user, project_name=project,
+            password=password or (STATE / 'password').read_text().strip(), user_domain_name='Default',
+            project_domain_name='Default', region_name='RegionOne')
+
+    def ask(self, service, method, path, body=None, version=None):
+        headers = {}
+        if service == 'compute':
+            headers['OpenStack-API-Version'] = f'compute {version or "2.92"}'
+        if service == 'block_storage':
+            headers['OpenStack-API-Version'] = f'volume {version or "3.68"}'
+        response = getattr(self.conn, service).request(path, method, json=body, headers=headers, raise_exc=False)
+        if response.status_code >= 400:
+            raise Refused(response)
+        return response.json() if 'json' in response.headers.get('content-type', '') and response.text else None
+
+    def nova(self, method, path, body=None):
+        return self.ask('compute', method, path, body)
+
+    def cinder(self, method, path, body=None):
+        return self.ask('block_storage', method, path, body)
+
+    def glance(self, method, path, body=None):
+        return self.ask('image', method, path, body)
+
+    def keystone(self, method, path, body=None):
+        return self.ask('identity', method, path, body)
+
+    @property
+    def token(self):
+        return self.conn.session.get_token()
+
+    @property
+    def project_id(self):
+        return self.conn.session.get_project_id()
+
+
+class Cloud:
+    """The cloud as its administrator sees it, and what the tests have made in it."""
+
+    def __init__(self):
+        self.admin = Person('admin', 'admin')
+        self.projects, self.servers, self.flavors = [], [], []
+        self._ids = {}
+
+    def id_of(self, kind, name):
+        """The id of a flavor, an image or a role."""
+        if (kind, name) not in self._ids:
+            listed = {'flavor': lambda: self.admin.nova('GET', '/flavors')['flavors'],
+                      'image': lambda: self.admin.glance('GET', f'/images?name={name}')['images'],
+                      'role': lambda: self.admin.keystone('GET', '/roles')['roles']}[kind]()
+            self._ids[kind, name] = next(thing['id'] for thing in listed if thing['name'] == name)
+        return self._ids[kind, name]
+
+    def project(self, roles=('member',)):
+        """A project of its own for one test: with Cinder's default quotas, all of them unused."""
+        name = PREFIX + uuid.uuid4().hex[:8]
+        project = self.admin.keystone('POST', '/projects', {'project': {'name': name, 'domain_id': 'default'}})['project']
+        return Project(self, name, project['id'], self.person(name, project['id'], roles))
+
+    def person(self, project, project_id, roles):
+        name, password = PREFIX + uuid.uuid4().hex[:8], uuid.uuid4().hex
+        user = self.admin.keystone('POST', '/users', {'user': {'name': name, 'password': password, 'domain_id': 'default'}})
+        for role in roles:
+            self.admin.keystone('PUT', f'/projects/{project_id}/users/{user["user"]["id"]}/roles/{self.id_of("role", role)}')
+        return Person(name, project, password)
+
+
+class Project:
+    def __init__(self, cloud, name, id, owner):
+        self.cloud, self.name, self.id, self.owner = cloud, name, id, owner
+        cloud.projects.append(self)
+
+    def volume(self, size=1):
+        body = {'volume': {'size': size, 'name': PREFIX + 'data', 'metadata': {'kept': 'by the owner'}}}
+        id = self.owner.cinder('POST', '/volumes', body)['volume']['id']
+        self.volume_is(id, 'available')
+        return id
+
+    def volume_is(self, id, status):
+        def look():
+            now = self.owner.cinder('GET', f'/volumes/{id}')['volume']['status']
+            assert not now.startswith('error') or now == status, f'volume {id} is {now}'
+            return now == status
+        wait(f'volume {id} to become {status}', look)
+
+    def server(self, volumes=0, flavor='tiny', image=None, volume_ids=None, wait_up=True):
+        """A server with a system disk and data volumes, whose guest has been up long enough to have written to all of them."""
+        ids = [self.volume() for _ in range(volumes)] if volume_ids is None else volume_ids
+        image = image or self.cloud.id_of('image', 'tick')
+        mapping = [{'boot_index': 0, 'uuid': image, 'source_type': 'image', 'destination_type': 'local'}]
+        if flavor == 'tiny-eph':
+            mapping += [{'source_type': 'blank', 'destination_type': 'local', 'volume_size': 1, 'boot_index': -1},
+                        {'source_type': 'blank', 'destination_type': 'local', 'volume_size': 1, 'boot_index': -1,
+                         'guest_format': 'swap'}]
+        mapping += [{'uuid': id, 'source_type': 'volume', 'destination_type': 'volume', 'boot_index': -1} for id in ids]
+        body = {'name': PREFIX + 'server', 'flavorRef': self.cloud.id_of('flavor', flavor), 'imageRef': image, 'networks': 'none'}
+        if flavor != 'tiny-eph':
+            body['block_device_mapping_v2'] = mapping
+        server = Server(self, self.owner.nova('POST', '/servers', {'server': body})['server']['id'])
+        server.is_('ACTIVE')
+        return server.ticking() if wait_up else server
+
+    def quota(self, **limits):
+        """Sets Cinder's limits as an operator would."""
+        self.cloud.admin.cinder('PUT', f'/os-quota-sets/{self.id}', {'quota_set': limits})
+
+    def usage(self):
+        """{resource: (in use, reserved)}"""
+        quota = self.cloud.admin.cinder('GET', f'/os-quota-sets/{self.id}?usage=true')['quota_set']
+        return {name: (quota[name]['in_use'], quota[name]['reserved']) for name in ('volumes', 'snapshots', 'gigabytes')}
+
+    def volumes(self):
+        found = self.cloud.admin.cinder('GET', f'/volumes/detail?all_tenants=1&project_id={self.id}')['volumes']
+        return {volume['id']: volume for volume in found}
+
+    def snapshots(self):
+        found = self.cloud.admin.cinder('GET', f'/snapshots/detail?all_tenants=1&project_id={self.id}')['snapshots']
+        return {snapshot['id']: snapshot for snapshot in found}
+
+
+class Server:
+    def __init__(self, project, id):
+        self.project, self.id = project, id
+        self.admin = project.cloud.admin
+        project.cloud.servers.append(self)
+
+    def look(self):
+        return self.admin.nova('GET', f'/servers/{self.id}')['server']
+
+    def status(self):
+        """The state, with what Nova is doing about it, if anything: 'ACTIVE', 'ACTIVE powering-off'."""
+        now = self.look()
+        return ' '.join(filter(None, [now['status'], now['OS-EXT-STS:task_state']]))
+
+    def is_(self, *statuses, patience=PATIENCE_S):
+        def look():
+            now = self.status()
+            assert 'ERROR' in statuses or not now.startswith('ERROR'), f'server {self.id} is in ERROR: {self.look().get("fault")}'
+            return now if now in statuses else None
+        return wait(f'server {self.id} to become {" or ".join(statuses)} (it is {self.status()})', look, patience)
+
+    def act(self, name, arguments=None, who=None):
+        return (who or self.project.owner).nova('POST', f'/servers/{self.id}/action', {name: arguments})
+
+    def stop(self):
+        self.act('os-stop')
+        self.is_('SHUTOFF')
+
+    def start(self):
+        from proof import boots
+        before = len(boots(self))
+        self.act('os-start')
+        self.is_('ACTIVE')
+        self.booted_since(before)
+
+    def booted_since(self, boots_before):
+        """Waits until the guest has come up once more, and ticks."""
+        from proof import boots
+        wait(f'the guest of {self.id} to come up again', lambda: len(boots(self)) > boots_before)
+        return self.ticking()
+
+    def ticking(self, rounds=2):
+        """Waits until the guest has written to all disks, some rounds from now on."""
+        from proof import trails
+        first = [trail.counter or 0 for trail in trails(self)]
+        wait(f'the guest of {self.id} to write to its {len(first)} disks', lambda: all(
+            (trail.counter or 0) >= old + rounds and trail.phase == 'run' for trail, old in zip(trails(self), first)))
+        return self
+
+    def attachments(self):
+        """Volume ids in Nova's order."""
+        found = self.admin.nova('GET', f'/servers/{self.id}/os-volume_attachments')['volumeAttachments']
+        return [attachment['volumeId'] for attachment in found]
+
+    def attach(self, volume):
+        self.project.owner.nova('POST', f'/servers/{self.id}/os-volume_attachments', {'volumeAttachment': {'volumeId': volume}})
+        self.project.volume_is(volume, 'in-use')
+        self.is_('ACTIVE', 'SHUTOFF')
+
+    def detach(self, volume):
+        self.project.owner.nova('DELETE', f'/servers/{self.id}/os-volume_attachments/{volume}')
+        self.project.volume_is(volume, 'available')
+
+    def console(self):
+        return self.act('os-getConsoleOutput', {}, self.admin)['output']

@@ -1,0 +1,147 @@
+"""Storage == tree: what lies in the pools, in Cinder and in its quota is what the database and the owner's ledger say. No more, no less."""
+import collections
+import time
+
+import rbd
+
+from proof import POOLS, pool
+
+SETTLE_S = 30  # Cinder's deletes end a moment after their answer
+
+
+class Found(AssertionError):
+    pass
+
+
+class Storage:
+    """One look at everything that belongs to a project and its servers."""
+
+    def __init__(self, project, servers):
+        self.project = project
+        self.server_ids = {server.id for server in servers}
+        self.volumes, self.snapshots = project.volumes(), project.snapshots()
+        glance = {image['id'] for image in project.cloud.admin.glance('GET', '/images?limit=500')['images']}
+        self.images, self.trash = {}, []
+        for where in POOLS:
+            for name in rbd.RBD().list(pool(where)):
+                if where == 'images' and name in glance:
+                    continue
+                if where == 'volumes' and name.removeprefix('volume-') not in self.volumes and not self.foreign_is_gone(name):
+                    continue  # another project's
+                try:
+                    with rbd.Image(pool(where), name, read_only=True) as image:
+                        if where != 'volumes' and not self.is_ours(name, image):
+                            continue
+                        self.images[f'{where}/{name}'] = sorted(self.snapshot_name(image, snap) for snap in image.list_snaps())
+                except rbd.ImageNotFound:
+                    pass  # gone while we looked
+            self.trash += [f'{where}/{entry["name"]}' for entry in rbd.RBD().trash_list(pool(where))]
+
+    def foreign_is_gone(self, name):
+        """A volume's image that no volume of any project explains."""
+        if not hasattr(self, 'all_volumes'):
+            self.all_volumes = {one['id'] for one in self.project.cloud.admin.cinder('GET', '/volumes?all_tenants=1')['volumes']}
+        return name.removeprefix('volume-') not in self.all_volumes
+
+    def is_ours(self, name, image):
+        if name[:36] in self.server_ids:
+            return True
+        if not name.startswith('ratoon.'):
+            return False
+        try:
+            return image.metadata_get('ratoon.server') in self.server_ids
+        except KeyError:
+            return True  # half made, and nobody says by whom
+
+    @staticmethod
+    def snapshot_name(image, snap):
+        if snap['namespace'] == rbd.RBD_SNAP_NAMESPACE_TYPE_TRASH:
+            return '(trash) ' + image.snap_get_trash_namespace(snap['id'])['original_name']
+        return snap['name']
+
+
+def expected(service, project, servers, own_volumes, own_snapshots=(), own_images=()):
+    """(images with their snapshots, volumes, Cinder snapshots) by the database and the owner's ledger."""
+    images = collections.defaultdict(list)
+    volumes, snapshots = set(own_volumes), set(own_snapshots)
+    marks = ','.join('?' * len(servers))
+    ids = [server.id for server in servers]
+    layers = {row['id']: row for row in service.rows(f'SELECT * FROM layers WHERE server_id IN ({marks})', *ids)}
+    parts = service.rows(f'SELECT * FROM disk_snapshots WHERE server_id IN ({marks})', *ids)
+
+    for server in servers:
+        for image in own_images or ['disk']:
+            images[f'vms/{server.id}_{image}']
+    for layer in layers.values():
+        if layer['backend'] != 'rbd':
+            volumes.add(layer['backend_id'])
+            continue
+        name = f'{layer["server_id"]}_{layer["key"]}' if layer['role'] == 'head' else f'ratoon.{layer["id"]}'
+        images[f'vms/{name}']
+        if origin := layer['parent_disk_snapshot_id']:
+            carrier = images[f'images/ratoon.{origin}']
+            if 'c' not in carrier:
+                carrier.append('c')
+    for part in parts:
+        layer = layers[part['layer_id']]
+        if layer['backend'] == 'rbd' and part['origin_id'] == part['id']:
+            name = f'{layer["server_id"]}_{layer["key"]}' if layer['role'] == 'head' else f'ratoon.{layer["id"]}'
+            images[f'vms/{name}'].append(f'ratoon-{part["origin_id"]}')
+        elif layer['backend'] == 'cinder':
+            snapshots.add(part['backend_id'])
+    return images, volumes, snapshots
+
+
+def differences(service, project, servers, own_volumes, own_snapshots=(), own_images=()):
+    """Every difference between storage and tree, as lines; none is right."""
+    found = Storage(project, servers)
+    images, volumes, snapshots = expected(service, project, servers, own_volumes, own_snapshots, own_images)
+    lines = []
+
+    def compare(what, really, wanted):
+        really, wanted = set(really), set(wanted)
+        lines.extend(f'{what} {name} is there, and nothing explains it' for name in sorted(really - wanted))
+        lines.extend(f'{what} {name} is missing' for name in sorted(wanted - really))
+
+    compare('volume', found.volumes, volumes)
+    compare('volume snapshot', found.snapshots, snapshots)
+    for id in volumes:
+        images[f'volumes/volume-{id}'] = [f'snapshot-{one["id"]}' for one in found.snapshots.values() if one['volume_id'] == id]
+    compare('image', found.images, images)
+    compare('image in the trash', found.trash, [])
+    for name in images.keys() & found.images.keys():
+        compare(f'snapshot on {name}:', found.images[name], images[name])
+    sizes = [one['size'] for one in [*found.volumes.values(), *found.snapshots.values()]]
+    right = {'volumes': (len(found.volumes), 0), 'snapshots': (len(found.snapshots), 0), 'gigabytes': (sum(sizes), 0)}
+    if (usage := project.usage()) != right:
+        lines.append(f'quota usage is {usage} instead of {right}')
+    lines += [f'{kind} {one["id"]} is {one["status"]}' for kind, things in (('volume', found.volumes), ('volume snapshot', found.snapshots))
+              for one in things.values() if one['status'] not in ('available', 'in-use')]
+    return lines + rows_at_rest(service, servers)
+
+
+def rows_at_rest(service, servers):
+    """The database says that nothing is under way."""
+    lines = [f'operation {row["id"]} is {row["status"]}' for row in service.rows(
+        "SELECT id, status FROM operations WHERE status NOT IN ('succeeded', 'failed', 'cancelled')")]
+    lines += [f'server {row["id"]} is still leased to operation {row["operation_id"]}' for row in service.rows(
+        'SELECT id, operation_id FROM servers WHERE operation_id IS NOT NULL')]
+    lines += [f'snapshot {row["id"]} is {row["status"]}' for row in service.rows(
+        "SELECT id, status FROM snapshots WHERE status NOT IN ('available', 'error', 'deleted')")]
+    lines += [f'layer {row["id"]} is still {row["role"]}' for row in service.rows("SELECT id, role FROM layers WHERE role = 'preparing'")]
+    for server in servers:
+        now = server.look()
+        if now['OS-EXT-STS:task_state'] or now['status'] not in ('ACTIVE', 'SHUTOFF'):
+            lines.append(f'server {server.id} is {server.status()}')
+        if now['locked']:
+            lines.append(f'server {server.id} is locked: {now.get("locked_reason")}')
+    return lines
+
+
+def none_are_left(service, project, servers, own_volumes, **ledger):
+    """Storage and tree agree, at the latest when Cinder's last delete has ended."""
+    deadline = time.monotonic() + SETTLE_S
+    while lines := differences(service, project, servers, own_volumes, **ledger):
+        if time.monotonic() > deadline:
+            raise Found('storage and tree differ:\n  ' + '\n  '.join(lines))
+        time.sleep(0.5)

@@ -1,0 +1,117 @@
+"""What is really on the disks: read from Ceph, beside and below all services, and from the guest's own console."""
+import dataclasses
+import functools
+import hashlib
+import os
+import re
+import sys
+
+import rados
+import rbd
+
+from cloud import MINICLOUD, STATE
+
+os.environ.setdefault('CEPH_CONF', str(STATE / 'ceph' / 'ceph.conf'))
+sys.path.append(str(MINICLOUD))
+import disktick  # noqa: E402
+
+POOLS = ('vms', 'images', 'volumes')
+BLOCK = 4096
+
+
+@dataclasses.dataclass(frozen=True)
+class Trail:
+    """What the guest left on a disk: see devstack/minicloud/guest.sh."""
+    counter: int | None
+    epoch: int | None
+    phase: str | None
+    label: str | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Seen:
+    """A disk as the guest met it at boot, before it wrote anything."""
+    name: str
+    serial: str
+    trail: Trail
+    new: bool
+
+
+@functools.cache
+def cluster():
+    handle = rados.Rados(conffile=os.environ['CEPH_CONF'], rados_id='admin')
+    handle.connect()
+    return handle
+
+
+@functools.cache
+def pool(name):
+    return cluster().open_ioctx(name)
+
+
+def trail(spec):
+    found = disktick.read(cluster(), spec)
+    return Trail(found['counter'], found['epoch'], found['phase'], found['label'])
+
+
+def disks(server):
+    """The RBD images of a server in the guest's order: Nova's own, then the volumes."""
+    own = [f'{server.id}_disk', f'{server.id}_disk.eph0', f'{server.id}_disk.local']
+    there = set(rbd.RBD().list(pool('vms')))
+    return [f'vms/{name}' for name in own if name in there] + [f'volumes/volume-{id}' for id in server.attachments()]
+
+
+def trails(server):
+    return [trail(spec) for spec in disks(server)]
+
+
+def digest(spec):
+    """A digest of all that is not zero in POOL/IMAGE[@SNAPSHOT], with its places and the image's size."""
+    where, _, name = spec.partition('/')
+    name, _, snapshot = name.partition('@')
+    total = hashlib.sha256()
+    with rbd.Image(pool(where), name, snapshot=snapshot or None, read_only=True) as image:
+        total.update(str(image.size()).encode())
+        extents = []
+        image.diff_iterate(0, image.size(), None, lambda offset, length, exists: exists and extents.append((offset, length)))
+        for offset, length in sorted(extents):
+            for at in range(offset - offset % BLOCK, offset + length, 1 << 20):
+                data = image.read(at, min(1 << 20, offset + length - at))
+                for start in range(0, len(data), BLOCK):
+                    if (block := data[start:start + BLOCK]).count(0) != len(block):
+                        total.update(b'%d:' % (at + start) + block)
+    return total.hexdigest()
+
+
+DISK = re.compile(r'DISK (vd\w) serial=(\S+) found=(?:none|COUNTER (\d+) (\d+) (\w+)) label=(\S+)( new)?')
+
+
+def boots(server):
+    """For each time that the guest came up: its disks in order, as it met them."""
+    found, disks = [], []
+    for line in server.console().splitlines():
+        if match := DISK.search(line):
+            name, serial, counter, epoch, phase, label, new = match.groups()
+            disks.append(Seen(name, serial, Trail(counter and int(counter), epoch and int(epoch), phase, label), bool(new)))
+        elif 'GUEST up' in line:
+            found.append(disks)
+            disks = []
+        elif 'GUEST down' in line or line.startswith('SYSLINUX'):
+            disks = []
+    return found
+
+
+def guest_agrees(server, expected):
+    """At its last boot the guest met exactly these trails, in this order, and serials as Nova lists the volumes."""
+    met = boots(server)[-1]
+    assert [seen.trail for seen in met] == list(expected), f'the guest met {met}'
+    serials = [id[:20] for id in server.attachments()]
+    assert [seen.serial for seen in met][len(met) - len(serials):] == serials, 'serials are not the volume ids that Nova lists'
+
+
+def shutdown_moment(server):
+    """The trails of a stopped server, which must be of one round: what its guest wrote while it was being shut down."""
+    found = trails(server)
+    assert {one.phase for one in found} == {'shutdown'}, found
+    assert len({one.counter for one in found}) == 1, found
+    return found

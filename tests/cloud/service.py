@@ -1,0 +1,199 @@
+"""A Ratoon of the tests' own: its process, configuration and database, on a port that the catalog does not know."""
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import sqlite3
+import subprocess
+import time
+
+import requests
+
+import cloud as cloud_module
+from cloud import AUTH_URL, STATE, wait
+
+BINARY = os.environ.get('RATOON_BINARY', str(cloud_module.ROOT / 'target' / 'debug' / 'ratoon'))
+OPERATION_PATIENCE_S = 300
+CONF = """
+[DEFAULT]
+log_file = {dir}/ratoon.log
+debug = true
+[api]
+bind_port = {port}
+[database]
+connection = sqlite://{dir}/ratoon.sqlite
+[keystone_authtoken]
+auth_url = {auth_url}
+username = ratoon
+password = {password}
+region_name = RegionOne
+token_cache_time = 60
+http_request_timeout = {http_timeout}
+[engine]
+poll_seconds = 0.2
+heartbeat_seconds = 0.3
+lease_seconds = 1
+step_backoff_seconds = 0.3
+[rbd]
+ceph_conf = {state}/ceph/ceph.conf
+user = ratoon
+timeout = {rbd_timeout}
+[sweep]
+interval_seconds = 2
+"""
+
+
+class Process:
+    """Ratoon's process, which a test may kill and start again over the same database."""
+
+    def __init__(self, dir, http_timeout=30, rbd_timeout=15):
+        self.dir, self.process = dir, None
+        dir.mkdir(parents=True, exist_ok=True)
+        self.binary = dir / 'ratoon'
+        shutil.copy(BINARY, self.binary)  # a rebuild must not disturb the run
+        with socket.socket() as free:
+            free.bind(('127.0.0.1', 0))
+            self.port = free.getsockname()[1]
+        self.url = f'http://127.0.0.1:{self.port}'
+        self.conf = dir / 'ratoon.conf'
+        self.conf.write_text(CONF.format(dir=dir, port=self.port, auth_url=AUTH_URL, state=STATE, http_timeout=http_timeout,
+                                         rbd_timeout=rbd_timeout, password=(STATE / 'password').read_text().strip()))
+        self.conf.chmod(0o600)
+        self.run('manage', 'db', 'upgrade')
+
+    def run(self, *arguments):
+        with open(self.dir / 'ratoon.out', 'ab') as out:
+            subprocess.run([self.binary, '--config-file', self.conf, *arguments], check=True, stdout=out, stderr=out)
+
+    def start(self, failpoint=None):
+        assert not self.alive(), 'it runs already'
+        environment = {name: value for name, value in os.environ.items() if not name.startswith(('OS_', 'RATOON_'))}
+        if failpoint:
+            environment['RATOON_FAILPOINT'] = failpoint
+        with open(self.dir / 'ratoon.out', 'ab') as out:
+            self.process = subprocess.Popen([self.binary, '--config-file', self.conf, 'all'], env=environment, stdout=out,
+                                            stderr=out, stdin=subprocess.DEVNULL, start_new_session=True)
+        wait('Ratoon to answer', self.answers, 30, 0.05)
+        return self
+
+    def answers(self):
+        assert self.alive(), f'Ratoon has ended with {self.process.returncode}: {self.tail()}'
+        with contextlib.suppress(requests.ConnectionError):
+            return requests.get(self.url + '/healthcheck', timeout=5).ok
+
+    def alive(self):
+        return self.process is not None and self.process.poll() is None
+
+    def kill(self):
+        """kill -9: nothing is flushed, nothing is cleaned up."""
+        if self.alive():
+            self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+
+    def died(self, patience=OPERATION_PATIENCE_S):
+        """Whether it ended by itself: a failpoint aborts it."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(patience)
+        return not self.alive()
+
+    def stop(self):
+        if self.alive():
+            self.process.terminate()
+            try:
+                self.process.wait(60)
+            except subprocess.TimeoutExpired:
+                self.kill()
+
+    def tail(self, lines=30):
+        log = self.dir / 'ratoon.log'
+        return '\n'.join((log.read_text(errors='replace') if log.exists() else '').splitlines()[-lines:])
+
+    def rows(self, sql, *values):
+        """Reads the database, as it stands on the disk."""
+        with contextlib.closing(sqlite3.connect(f'file:{self.dir}/ratoon.sqlite?mode=ro', uri=True, timeout=10)) as database:
+            database.row_factory = sqlite3.Row
+            return [dict(row) for row in database.execute(sql, values)]
+
+    def client(self, person):
+        return Client(self, person)
+
+
+class Failed(AssertionError):
+    """An operation did not succeed."""
+
+    def __init__(self, operation):
+        self.operation = operation
+        super().__init__(f'{operation["kind"]} {operation["status"]}: {operation["error"]}')
+
+
+class Client:
+    """A person who talks to a Ratoon."""
+
+    def __init__(self, service, person, token=None):
+        self.service, self.person, self.fixed_token = service, person, token
+
+    def send(self, method, path, body=None, token=None, headers=None):
+        return requests.request(method, self.service.url + path, json=body, timeout=120, headers={
+            'X-Auth-Token': token or self.fixed_token or self.person.token, **(headers or {})})
+
+    def ask(self, method, path, body=None):
+        response = self.send(method, path, body)
+        if response.status_code >= 400:
+            raise cloud_module.Refused(response)
+        return response.json()
+
+    def begin_capture(self, server, name, **wanted):
+        body = {'snapshot': {'server_id': server.id, 'name': name, **wanted}}
+        return self.ask('POST', '/v1/snapshots', body)['snapshot']
+
+    def capture(self, server, name, **wanted):
+        snapshot = self.begin_capture(server, name, **wanted)
+        self.succeeded(snapshot['operation_id'])
+        return self.ask('GET', f'/v1/snapshots/{snapshot["id"]}')['snapshot']
+
+    def begin_restore(self, snapshot, **wanted):
+        return self.ask('POST', f'/v1/snapshots/{snapshot["id"]}/restore', {'restore': wanted})['snapshot']['operation_id']
+
+    def restore(self, snapshot, **wanted):
+        return self.succeeded(self.begin_restore(snapshot, **wanted))
+
+    def restore_branch(self, server, name):
+        branch = next(branch for branch in self.tree(server)['branches'] if branch['name'] == name)
+        answer = self.ask('POST', f'/v1/branches/{branch["id"]}/restore', {'restore': {}})
+        return self.succeeded(answer['branch']['operation_id'])
+
+    def plan_restore(self, snapshot, **wanted):
+        return self.ask('POST', f'/v1/snapshots/{snapshot["id"]}/restore', {'restore': wanted, 'dry_run': True})['plan']
+
+    def tree(self, server):
+        return self.ask('GET', f'/v1/servers/{server.id}/tree')['tree']
+
+    def operation(self, id):
+        return self.ask('GET', f'/v1/operations/{id}')['operation']
+
+    def finished(self, id, patience=OPERATION_PATIENCE_S):
+        def look():
+            operation = self.operation(id)
+            return operation if operation['status'] in ('succeeded', 'failed', 'cancelled') else None
+        try:
+            return wait(f'operation {id} to end', look, patience)
+        except AssertionError as error:
+            raise AssertionError(f'{error}\n{self.operation(id)}\n{self.service.tail()}') from None
+
+    def succeeded(self, id, patience=OPERATION_PATIENCE_S):
+        operation = self.finished(id, patience)
+        if operation['status'] != 'succeeded':
+            raise Failed(operation)
+        return operation
+
+
+def seconds_between(events, first, last):
+    """Between two events of an operation: ('quiet', 'done') and ('start', 'started')."""
+    import datetime
+    at = {(event['step'], event['event']): datetime.datetime.fromisoformat(event['at'].replace('Z', '+00:00')) for event in events}
+    return (at[last] - at[first]).total_seconds()
+
+
+def now():
+    return time.monotonic()

@@ -1,0 +1,86 @@
+//! The operations that every loop runs: each a laboratory made ready once, and what is asked of each copy of it.
+
+use ratoon::ids::OperationId;
+
+use crate::lab::Lab;
+
+/// One kind of operation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Case {
+    /// A running server with four disks is captured.
+    Capture,
+    /// A stopped server, captured before, is captured again: all is shared.
+    CaptureAtRest,
+    /// Back to an older node: all disks are cloned.
+    RestoreByCloning,
+    /// Back to the branch that was left: the parked disks become heads again.
+    RestoreByReuse,
+    /// One volume goes back, the rest stays.
+    RestoreOneDisk,
+    /// One volume was detached since, another attached.
+    RestoreOverGap,
+}
+
+/// All of them.
+pub const CASES: [Case; 6] = [
+    Case::Capture,
+    Case::CaptureAtRest,
+    Case::RestoreByCloning,
+    Case::RestoreByReuse,
+    Case::RestoreOneDisk,
+    Case::RestoreOverGap,
+];
+
+impl Case {
+    /// The laboratory just before the operation is asked for.
+    pub async fn ready(self) -> Lab {
+        let lab = Lab::with_a_server().await;
+        match self {
+            Self::Capture => {}
+            Self::CaptureAtRest => {
+                lab.cloud.owner_stop(lab.server).unwrap();
+                lab.capture("a").await;
+            }
+            Self::RestoreByCloning | Self::RestoreOneDisk => {
+                lab.capture("a").await;
+                lab.cloud.guest_write(lab.server);
+                lab.capture("b").await;
+                lab.cloud.guest_write(lab.server);
+            }
+            Self::RestoreByReuse => {
+                let a = lab.capture("a").await;
+                lab.cloud.guest_write(lab.server);
+                lab.restore(a).await;
+                lab.cloud.guest_write(lab.server);
+                lab.capture("b").await;
+                lab.cloud.guest_write(lab.server);
+            }
+            Self::RestoreOverGap => {
+                lab.capture("a").await;
+                let volumes = lab.volumes();
+                lab.cloud.owner_detach(lab.server, &volumes[0]).unwrap();
+                let other = lab.cloud.add_volume("data-3");
+                lab.cloud.owner_attach(lab.server, &other, &Default::default()).unwrap();
+                lab.cloud.guest_write(lab.server);
+            }
+        }
+        lab.probe.forget();
+        lab
+    }
+
+    /// Asks for the operation.
+    pub async fn ask(self, lab: &Lab) -> OperationId {
+        match self {
+            Self::Capture | Self::CaptureAtRest => lab.ask_capture("new", |_| {}).await.unwrap(),
+            Self::RestoreByCloning | Self::RestoreOverGap => {
+                lab.ask_restore(lab.node("a").await, |_| {}).await.unwrap()
+            }
+            Self::RestoreByReuse => lab.ask_restore(lab.safety_node().await.id, |_| {}).await.unwrap(),
+            Self::RestoreOneDisk => {
+                let volumes = lab.volumes();
+                let disks = Some(vec![volumes[0].clone()]);
+                lab.ask_restore(lab.node("a").await, |request| request.disks = disks).await.unwrap()
+            }
+        }
+    }
+}

@@ -1,0 +1,312 @@
+//! A laboratory: a service with a database of its own, a cloud in memory, and engines that can be killed.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use ratoon::app::snapshot_create::CreateSnapshot;
+use ratoon::app::snapshot_restore::RestoreSnapshot;
+use ratoon::app::{Answer, App, AppSettings, RequestContext};
+use ratoon::domain::disk::Attachment;
+use ratoon::domain::operation::{EventKind, Operation, OperationStatus};
+use ratoon::domain::snapshot::{Consistency, Snapshot};
+use ratoon::drivers::fake::FakeCloud;
+use ratoon::error::{Error, Result};
+use ratoon::ids::{EngineId, OperationId, ServerId, SnapshotId};
+use ratoon::operations::runner::{self, Outcome};
+use ratoon::operations::{Drivers, OperationSettings, Probe, Verdict, World};
+use ratoon::store::trees::ServerTree;
+use ratoon::store::{Store, StoreConfig};
+use tempfile::TempDir;
+use tokio::sync::watch;
+
+/// Most engines that one operation may need.
+const ENGINES_MAX: usize = 60;
+
+type Script = Box<dyn FnMut(&'static str, EventKind) -> Verdict + Send>;
+
+/// Sees every event, and does what its script says.
+#[derive(Default)]
+pub struct LabProbe {
+    script: Mutex<Option<Script>>,
+    seen: Mutex<Vec<(&'static str, EventKind)>>,
+}
+
+impl Probe for LabProbe {
+    fn at(&self, _operation: &Operation, step: &'static str, event: EventKind) -> Verdict {
+        self.seen.lock().unwrap().push((step, event));
+        self.script.lock().unwrap().as_mut().map_or(Verdict::Go, |script| script(step, event))
+    }
+}
+
+impl LabProbe {
+    /// From now on this happens at events.
+    pub fn script(&self, script: impl FnMut(&'static str, EventKind) -> Verdict + Send + 'static) {
+        *self.script.lock().unwrap() = Some(Box::new(script));
+    }
+    /// Nothing special happens any more.
+    pub fn calm(&self) {
+        *self.script.lock().unwrap() = None;
+    }
+    /// Once, at this event.
+    pub fn once(&self, step: &'static str, event: EventKind, verdict: Verdict) {
+        let mut verdict = Some(verdict);
+        self.script(
+            move |at, kind| {
+                if at == step && kind == event { verdict.take().unwrap_or(Verdict::Go) } else { Verdict::Go }
+            },
+        );
+    }
+    /// The engine dies at the n-th event from now on, counted from 0.
+    pub fn die_at(&self, number: usize) {
+        let mut left = Some(number);
+        self.script(move |_, _| match left {
+            Some(0) => {
+                left = None;
+                Verdict::Die
+            }
+            _ => {
+                left = left.map(|left| left - 1);
+                Verdict::Go
+            }
+        });
+    }
+    /// The events so far.
+    pub fn seen(&self) -> Vec<(&'static str, EventKind)> {
+        self.seen.lock().unwrap().clone()
+    }
+    /// Forgets the events so far.
+    pub fn forget(&self) {
+        self.seen.lock().unwrap().clear();
+    }
+}
+
+/// See the module's text.
+pub struct Lab {
+    pub cloud: FakeCloud,
+    pub app: App,
+    pub world: World,
+    pub probe: Arc<LabProbe>,
+    pub server: ServerId,
+    folder: TempDir,
+    engines: Mutex<Vec<EngineId>>,
+}
+
+async fn open(folder: &Path) -> Store {
+    let url = format!("sqlite://{}", folder.join("ratoon.db").display());
+    let config = StoreConfig { url, connections_max: 2, busy_timeout: Duration::from_secs(5) };
+    Store::connect(&config).await.unwrap()
+}
+
+fn settings() -> OperationSettings {
+    let moment = Duration::from_millis(1);
+    let limit = Duration::from_millis(250);
+    OperationSettings {
+        attempts_max: 3,
+        backoff: moment,
+        step_timeout: Duration::from_secs(10),
+        poll: moment,
+        stop_timeout: limit,
+        start_timeout: limit,
+        watcher_timeout: limit,
+        attach_timeout: limit,
+    }
+}
+
+impl Lab {
+    async fn fresh(cloud: FakeCloud, server: ServerId) -> Self {
+        let lab = Self::around(tempfile::tempdir().unwrap(), cloud, server).await;
+        lab.world.store.migrate().await.unwrap();
+        lab
+    }
+
+    async fn around(folder: TempDir, cloud: FakeCloud, server: ServerId) -> Self {
+        let store = open(folder.path()).await;
+        let probe = Arc::new(LabProbe::default());
+        let drivers = Drivers::new(vec![cloud.named(), cloud.attached()]);
+        let compute: Arc<dyn ratoon::clients::compute::Compute> = Arc::new(cloud.clone());
+        let world = World {
+            store: store.clone(),
+            compute: compute.clone(),
+            drivers: drivers.clone(),
+            settings: settings(),
+            probe: probe.clone(),
+        };
+        let limits = AppSettings { pause_limit_ms: 2000, allow_pause: true, nodes_max: 64 };
+        let app = App { store, compute, drivers, settings: limits };
+        Self { cloud, app, world, probe, server, folder, engines: Mutex::default() }
+    }
+
+    /// A running server with a system disk, one ephemeral disk, and two volumes.
+    pub async fn with_a_server() -> Self {
+        let cloud = FakeCloud::new();
+        let server = cloud.add_server("web");
+        cloud.add_image(server, "disk.eph0");
+        for (name, tag) in [("data-1", Some("first")), ("data-2", None)] {
+            let volume = cloud.add_volume(name);
+            let attachment =
+                Attachment { device: None, tag: tag.map(str::to_owned), delete_on_termination: tag.is_some() };
+            cloud.owner_attach(server, &volume, &attachment).unwrap();
+        }
+        cloud.guest_write(server);
+        Self::fresh(cloud, server).await
+    }
+
+    /// A running server with a system disk only.
+    pub async fn with_a_bare_server() -> Self {
+        let cloud = FakeCloud::new();
+        let server = cloud.add_server("web");
+        cloud.guest_write(server);
+        Self::fresh(cloud, server).await
+    }
+
+    /// Another laboratory that is as this one is now.
+    pub async fn fork(&self) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let copy = folder.path().join("ratoon.db");
+        let url = format!("sqlite://{}", self.folder.path().join("ratoon.db").display());
+        let connection = sea_orm::Database::connect(url).await.unwrap();
+        use sea_orm::ConnectionTrait;
+        connection.execute_unprepared(&format!("VACUUM INTO '{}'", copy.display())).await.unwrap();
+        connection.close().await.unwrap();
+        Self::around(folder, self.cloud.fork(), self.server).await
+    }
+
+    pub fn caller(&self) -> RequestContext {
+        RequestContext {
+            project_id: "project".into(),
+            user_id: "owner".into(),
+            roles: vec!["member".into()],
+            request_id: "req-lab".into(),
+        }
+    }
+
+    pub async fn tree(&self) -> ServerTree {
+        self.world.store.tree(self.server).await.unwrap().expect("the server has a record")
+    }
+
+    /// The id of the node of this name.
+    pub async fn node(&self, name: &str) -> SnapshotId {
+        let tree = self.tree().await;
+        tree.forest.nodes.iter().find(|node| node.name == name).unwrap_or_else(|| panic!("no node {name}")).id
+    }
+
+    /// The newest safety snapshot.
+    pub async fn safety_node(&self) -> Snapshot {
+        self.tree().await.forest.nodes.iter().rev().find(|node| node.safety).expect("a safety snapshot").clone()
+    }
+
+    /// Ids of the volumes on the server, in order.
+    pub fn volumes(&self) -> Vec<String> {
+        let facts = self.cloud.peek(self.server).unwrap();
+        facts.volumes.into_iter().map(|volume| volume.volume_id).collect()
+    }
+
+    /// Nova's word for the server's state.
+    pub fn status(&self) -> String {
+        self.cloud.peek(self.server).unwrap().status.as_str().to_owned()
+    }
+
+    /// Asks for a capture.
+    pub async fn ask_capture(&self, name: &str, how: impl FnOnce(&mut CreateSnapshot)) -> Result<OperationId> {
+        let mut request = CreateSnapshot {
+            server_id: self.server,
+            name: Some(name.to_owned()),
+            description: String::new(),
+            consistency: Consistency::Auto,
+            pause_limit_ms: None,
+            exclude_disks: vec![],
+            dry_run: false,
+            tree_generation: None,
+        };
+        how(&mut request);
+        match self.app.create_snapshot(&self.caller(), request).await? {
+            Answer::Accepted((_, operation)) => Ok(operation),
+            Answer::Plan(_) => Err(Error::internal("Only planned.")),
+        }
+    }
+
+    /// Asks for a restore.
+    pub async fn ask_restore(&self, node: SnapshotId, how: impl FnOnce(&mut RestoreSnapshot)) -> Result<OperationId> {
+        let mut request = RestoreSnapshot {
+            snapshot_id: node,
+            disks: None,
+            branch_name: None,
+            safety_snapshot: true,
+            dry_run: false,
+            tree_generation: None,
+        };
+        how(&mut request);
+        match self.app.restore_snapshot(&self.caller(), request).await? {
+            Answer::Accepted((_, operation)) => Ok(operation),
+            Answer::Plan(_) => Err(Error::internal("Only planned.")),
+        }
+    }
+
+    /// Captures, which must succeed.
+    pub async fn capture(&self, name: &str) -> SnapshotId {
+        let operation = self.ask_capture(name, |_| {}).await.unwrap();
+        self.must_succeed(operation).await;
+        self.node(name).await
+    }
+
+    /// Restores all of a node, which must succeed.
+    pub async fn restore(&self, node: SnapshotId) {
+        let operation = self.ask_restore(node, |_| {}).await.unwrap();
+        self.must_succeed(operation).await;
+    }
+
+    /// Runs an operation to its end and asserts success.
+    pub async fn must_succeed(&self, id: OperationId) {
+        let ended = self.finish(id).await;
+        assert_eq!(ended.status, OperationStatus::Succeeded, "{:?} {:?}", ended.error, ended.warnings);
+    }
+
+    /// A new engine takes what waits, or what earlier engines left.
+    pub async fn take(&self) -> Option<Operation> {
+        let engine = EngineId::new();
+        let dead = std::mem::take(&mut *self.engines.lock().unwrap());
+        self.engines.lock().unwrap().push(engine);
+        match self.world.store.adopt_next(engine, &dead).await.unwrap() {
+            Some(operation) => Some(operation),
+            None => self.world.store.claim_next(engine).await.unwrap(),
+        }
+    }
+
+    /// An engine works on an operation until it is done with it, or dies.
+    pub async fn work(&self, operation: &Operation) -> Outcome {
+        let (_stop, stopped) = watch::channel(false);
+        let work = async {
+            tokio::select! {
+                biased;
+                outcome = runner::run(&self.world, operation, stopped) => outcome.unwrap(),
+                () = self.cloud.died() => Outcome::LetGo,
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), work).await.unwrap_or_else(|_| {
+            panic!(
+                "operation {} hangs; events: {:?}",
+                operation.kind,
+                self.probe.seen().iter().rev().take(8).collect::<Vec<_>>()
+            )
+        })
+    }
+
+    /// A new engine takes the operation and works until it is done with it, or dies.
+    pub async fn engine(&self) -> Outcome {
+        let operation = self.take().await.expect("an operation waits");
+        self.work(&operation).await
+    }
+
+    /// One engine after the other, until the operation is final.
+    pub async fn finish(&self, id: OperationId) -> Operation {
+        for _ in 0..ENGINES_MAX {
+            let operation = self.world.store.operation(id).await.unwrap().unwrap();
+            if operation.status.is_final() {
+                return operation;
+            }
+            self.engine().await;
+        }
+        panic!("operation {id} did not end with {ENGINES_MAX} engines");
+    }
+}

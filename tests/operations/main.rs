@@ -1,0 +1,13 @@
+//! Operations from the outside: every step repeated, failed, undone twice; engines killed at every event; every outside call
+//! refused, lost, or the last one that its engine made.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, clippy::disallowed_methods)]
+
+mod basics;
+mod cases;
+mod faults;
+mod lab;
+mod loops;
+mod pause;
+mod quota;
+mod races;
+mod state;
