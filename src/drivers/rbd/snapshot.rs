@@ -13,13 +13,11 @@ use crate::ids::DiskSnapshotId;
 /// Takes the snapshot, or finds it taken.
 pub(super) fn capture(pool: &Pool, layer: &Layer, id: DiskSnapshotId) -> Result<Captured> {
     let name = snapshot_name(id);
-    // Looked for without a watch first: a repeated step disturbs nobody.
-    let image = open::need(pool, layer, Access::Read)?;
+    // Opened once, for writing: the guest may be paused until this returns.
+    let image = open::need(pool, layer, Access::Write)?;
     let snapshot = match image.snapshot(&name)? {
         Some(taken) => taken,
         None => {
-            drop(image);
-            let image = open::need(pool, layer, Access::Write)?;
             image.create_snapshot(&name)?;
             image.snapshot(&name)?.ok_or_else(|| image.missing_snapshot(&name))?
         }
