@@ -66,15 +66,16 @@ class Process:
         with open(self.dir / 'ratoon.out', 'ab') as out:
             subprocess.run([self.binary, '--config-file', self.conf, *arguments], check=True, stdout=out, stderr=out)
 
-    def start(self, failpoint=None):
+    def start(self, failpoint=None, role='all', wait_for_answer=True):
         assert not self.alive(), 'it runs already'
         environment = {name: value for name, value in os.environ.items() if not name.startswith(('OS_', 'RATOON_'))}
         if failpoint:
             environment['RATOON_FAILPOINT'] = failpoint
         with open(self.dir / 'ratoon.out', 'ab') as out:
-            self.process = subprocess.Popen([self.binary, '--config-file', self.conf, 'all'], env=environment, stdout=out,
+            self.process = subprocess.Popen([self.binary, '--config-file', self.conf, role], env=environment, stdout=out,
                                             stderr=out, stdin=subprocess.DEVNULL, start_new_session=True)
-        wait('Ratoon to answer', self.answers, 30, 0.05)
+        if wait_for_answer:
+            wait('Ratoon to answer', self.answers, 30, 0.05)
         return self
 
     def answers(self):
