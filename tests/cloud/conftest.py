@@ -10,6 +10,7 @@ import pytest
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 import cleanup  # noqa: E402
 import cloud as cloud_module  # noqa: E402
+import proof  # noqa: E402
 from service import Process  # noqa: E402
 
 SOAK = os.environ.get('RATOON_SOAK') == '1'
@@ -39,6 +40,7 @@ def pytest_runtest_makereport(item):
 def cloud():
     the_cloud = cloud_module.Cloud()
     cleanup.Leftovers(the_cloud.admin).remove()  # of a run that was killed
+    proof.remember_what_is_there()
     yield the_cloud
     cleanup.Leftovers(the_cloud.admin).remove()
 

@@ -19,6 +19,13 @@ POOLS = ('vms', 'images', 'volumes')
 BLOCK = 4096
 
 
+foreign = set()  # POOL/IMAGE of what lay there before the tests began
+
+
+def remember_what_is_there():
+    foreign.update(f'{name}/{image}' for name in POOLS for image in rbd.RBD().list(pool(name)))
+
+
 @dataclasses.dataclass(frozen=True)
 class Trail:
     """What the guest left on a disk: see devstack/minicloud/guest.sh."""
