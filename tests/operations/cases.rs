@@ -11,7 +11,7 @@ pub enum Case {
     Capture,
     /// A stopped server, captured before, is captured again: all is shared.
     CaptureAtRest,
-    /// Back to an older node: all disks are cloned.
+    /// Back to an older node: all disks are cloned, and the branch's older safety snapshot goes.
     RestoreByCloning,
     /// Back to the branch that was left: the parked disks become heads again.
     RestoreByReuse,
@@ -41,7 +41,14 @@ impl Case {
                 lab.cloud.owner_stop(lab.server).unwrap();
                 lab.capture("a").await;
             }
-            Self::RestoreByCloning | Self::RestoreOneDisk => {
+            Self::RestoreByCloning => {
+                let a = lab.capture("a").await;
+                lab.cloud.guest_write(lab.server);
+                lab.restore(a).await; // leaves a safety snapshot on main
+                lab.restore(lab.safety_node().await.id).await;
+                lab.cloud.guest_write(lab.server);
+            }
+            Self::RestoreOneDisk => {
                 lab.capture("a").await;
                 lab.cloud.guest_write(lab.server);
                 lab.capture("b").await;

@@ -69,11 +69,7 @@ async fn a_call_that_works_and_is_called_refused_undoes_everything() {
     harm_every_call(When::After, Harm::Permanent, End::FinishedOrUndone).await;
 }
 
-#[tokio::test]
-async fn an_engine_may_die_before_any_call() {
-    harm_every_call(When::Before, Harm::Death, End::SameAsUndisturbed).await;
-}
-
+/// To die before a call is to have died after the one before it.
 #[tokio::test]
 async fn an_engine_may_die_after_any_act() {
     harm_every_call(When::After, Harm::Death, End::SameAsUndisturbed).await;

@@ -17,11 +17,11 @@ mod model;
 mod random;
 
 /// Seeds that an ordinary run tries.
-const SEEDS: u64 = 24;
+const SEEDS: u64 = 12;
 /// Acts of each.
 const ACTS: usize = 40;
 /// Seeds at once.
-const AT_ONCE: u64 = 3;
+const AT_ONCE: u64 = 2;
 
 fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name} is not a number: {text}")))

@@ -295,7 +295,7 @@ fn only_named_disks_come_back_and_the_rest_stays_on_its_branch() {
 
 #[test]
 fn the_volumes_stand_in_the_nodes_order_and_those_at_the_beginning_are_kept() {
-    use Slot::{Comes, Stays};
+    use Slot::Comes;
     // Live disks: disk is 0, so volumes begin at 1. Moves: the node's disks in its order.
     type Case =
         (&'static str, &'static [&'static str], &'static [&'static str], &'static [Slot], usize, &'static [usize]);
