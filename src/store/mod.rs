@@ -226,7 +226,8 @@ mod tests {
     #[tokio::test]
     async fn a_database_that_cannot_be_reached_is_named_with_the_remedy() {
         for url in ["sqlite:///no/such/folder/ratoon.sqlite", "postgresql://nobody@127.0.0.1:1/ratoon"] {
-            let error = Store::connect(&config(url.to_owned())).await.err().map(|error| error.chain()).unwrap_or_default();
+            let error =
+                Store::connect(&config(url.to_owned())).await.err().map(|error| error.chain()).unwrap_or_default();
             assert!(error.contains("The database does not answer"), "{url}: {error}");
             assert!(error.contains("[database] connection"), "{url}: {error}");
         }
@@ -248,5 +249,17 @@ mod tests {
         store.write.execute_unprepared(newer).await.unwrap();
         let ahead = store.check_schema().await.unwrap_err().chain();
         assert!(ahead.contains("newer than this binary"), "{ahead}");
+    }
+
+    #[tokio::test]
+    async fn an_engine_that_was_taken_for_dead_enters_again_with_its_next_beat() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::connect(&config(format!("sqlite://{}", folder.path().join("db").display()))).await.unwrap();
+        store.migrate().await.unwrap();
+        let id = crate::ids::EngineId::new();
+        store.enter_engine(id, "here").await.unwrap();
+        store.forget_engine(id).await.unwrap();
+        store.beat(id, "here").await.unwrap();
+        assert_eq!(store.engines().await.unwrap().iter().map(|engine| engine.id).collect::<Vec<_>>(), [id]);
     }
 }

@@ -12,6 +12,7 @@ from cloud import LEDGER, PREFIX, Person, Refused
 from proof import POOLS, foreign, pool
 
 PATIENCE_S = 90
+STUCK_S = 15
 LEFTOVER = 'ratoon.leftover.'
 
 
@@ -43,6 +44,7 @@ class Leftovers:
         servers = listed(admin, 'compute', '/servers/detail?all_tenants=1', 'servers')
         self.servers = {server['id'] for server in servers if server['tenant_id'] in self.projects}
         self.ours = self.servers | set(LEDGER.read_text().split() if LEDGER.exists() else [])  # also those that are gone
+        self.deleting = {}
 
     def remove(self):
         for id in self.servers:
@@ -76,24 +78,25 @@ class Leftovers:
         return [server['id'] for server in left if server['id'] in self.servers]
 
     def volumes_left(self):
-        """Volumes and snapshots grow from each other: both kinds together, and what cannot go yet goes in a later round."""
+        """What can go now: volumes and snapshots grow from each other, so the others go in a later round."""
         volumes = [one for one in listed(self.admin, 'block_storage', '/volumes/detail?all_tenants=1', 'volumes')
                    if one['os-vol-tenant-attr:tenant_id'] in self.projects or (one['name'] or '').startswith(PREFIX)]
         snapshots = [one for one in listed(self.admin, 'block_storage', '/snapshots/detail?all_tenants=1', 'snapshots')
                      if one['volume_id'] in {volume['id'] for volume in volumes}]
         with_snapshots = {one['volume_id'] for one in snapshots}
-        return [('snapshots', one['id'], one['status']) for one in snapshots] + [
+        with_clones = {one['snapshot_id'] for one in volumes}
+        return [('snapshots', one['id'], one['status']) for one in snapshots if one['id'] not in with_clones] + [
             ('volumes', one['id'], one['status']) for one in volumes if one['id'] not in with_snapshots]
 
     def remove_one_of_cinder(self, thing):
         kind, id, status = thing
-        if status == 'deleting':
+        since = self.deleting.setdefault(id, time.monotonic()) if status == 'deleting' else time.monotonic() - STUCK_S
+        if time.monotonic() - since < STUCK_S:
             return
-        fresh = {'status': 'available'}
-        if kind == 'volumes':
-            fresh.update(attach_status='detached', migration_status='none')
+        self.deleting.pop(id, None)
         if status != 'available':
-            quietly(self.admin.cinder, 'POST', f'/{kind}/{id}/action', {'os-reset_status': fresh})
+            fresh = {'attach_status': 'detached', 'migration_status': 'none'} if kind == 'volumes' else {}
+            quietly(self.admin.cinder, 'POST', f'/{kind}/{id}/action', {'os-reset_status': {'status': 'available', **fresh}})
         self.admin.cinder('DELETE', f'/{kind}/{id}')
 
     def images_left(self):

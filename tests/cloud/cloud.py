@@ -37,7 +37,7 @@ class Person:
     """Somebody with a password, in a project."""
 
     def __init__(self, user, project, password=None):
-        self.user, self.project = user, project
+        self.user, self.project, self.password = user, project, password
         self.conn = openstack.connect(
             load_envvars=False, load_yaml_config=False, auth_url=AUTH_URL, username=user, project_name=project,
             password=password or (STATE / 'password').read_text().strip(), user_domain_name='Default',

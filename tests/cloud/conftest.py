@@ -59,16 +59,6 @@ def service(directory):
     process.stop()
 
 
-@pytest.fixture(scope='module')
-def project(cloud):
-    return cloud.project()
-
-
-@pytest.fixture(scope='module')
-def client(service, project):
-    return service.client(project.owner)
-
-
 @pytest.fixture
 def chance(request):
     """Randomness that can be had again: of the seed and the test's name."""

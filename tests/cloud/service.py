@@ -35,6 +35,8 @@ poll_seconds = 0.2
 heartbeat_seconds = 0.3
 lease_seconds = 1
 step_backoff_seconds = 0.3
+[capture]
+nodes_per_server = {nodes}
 [rbd]
 ceph_conf = {state}/ceph/ceph.conf
 user = ratoon
@@ -47,7 +49,7 @@ interval_seconds = 5
 class Process:
     """Ratoon's process, which a test may kill and start again over the same database."""
 
-    def __init__(self, dir, http_timeout=30, rbd_timeout=15):
+    def __init__(self, dir, http_timeout=30, rbd_timeout=15, nodes=64):
         self.dir, self.process = dir, None
         dir.mkdir(parents=True, exist_ok=True)
         self.binary = dir / 'ratoon'
@@ -57,7 +59,7 @@ class Process:
             self.port = free.getsockname()[1]
         self.url = f'http://127.0.0.1:{self.port}'
         self.conf = dir / 'ratoon.conf'
-        self.conf.write_text(CONF.format(dir=dir, port=self.port, auth_url=AUTH_URL, state=STATE, http_timeout=http_timeout,
+        self.conf.write_text(CONF.format(dir=dir, port=self.port, auth_url=AUTH_URL, state=STATE, http_timeout=http_timeout, nodes=nodes,
                                          rbd_timeout=rbd_timeout, password=(STATE / 'password').read_text().strip()))
         self.conf.chmod(0o600)
         self.run('manage', 'db', 'upgrade')

@@ -12,7 +12,9 @@ def parked_system_disk(service, server):
     return f'vms/ratoon.{rows[-1]["id"]}'
 
 
-def test_what_the_guest_wrote_at_power_off_is_there_again_after_restoring_elsewhere_and_back(service, project, client):
+def test_what_the_guest_wrote_at_power_off_is_there_again_after_restoring_elsewhere_and_back(service, cloud):
+    project = cloud.project()
+    client = service.client(project.owner)
     server = project.server(volumes=2)
     originals = server.attachments()
     a = client.capture(server, 'a')
@@ -41,7 +43,9 @@ def test_what_the_guest_wrote_at_power_off_is_there_again_after_restoring_elsewh
     orphans.none_are_left(service, project, [server], originals)
 
 
-def test_bytes_in_ceph_are_those_of_the_power_off_when_a_stopped_server_goes_there_and_back(service, project, client):
+def test_bytes_in_ceph_are_those_of_the_power_off_when_a_stopped_server_goes_there_and_back(service, cloud):
+    project = cloud.project()
+    client = service.client(project.owner)
     server = project.server(volumes=2)
     originals = server.attachments()
     a = client.capture(server, 'a')

@@ -58,7 +58,7 @@ def test_a_set_with_a_gap_comes_back_in_the_order_of_the_node(service, cloud):
     assert project.volumes()[second]['status'] == 'available', "the owner's detached volume is his, and untouched"
     assert 'parked' not in project.volumes()[second]['name']
 
-    client.restore(with_gap)
+    client.restore(with_gap, safety_snapshot=False)  # Cinder's default quota has no room for another
     server.came_up()
     guest_agrees(server, gap_trails)
     assert [trail.label for trail in gap_trails] == labels(server)
