@@ -1,7 +1,7 @@
 # Two commands matter: `make demo` (the main job on a real cloud) and `make test`. The rest is for developers.
 # Everything that a bare Debian 12 machine lacks is installed by the scripts themselves, except the Rust toolchain.
 SHELL := /bin/bash
-.PHONY: demo demo-down test test-rust test-client test-cloud soak lint bench docs sample toolchain build
+.PHONY: fresh-cloud demo demo-down test test-rust test-client test-cloud soak lint bench docs sample toolchain build
 
 demo: build
 	@devstack/demo/up
@@ -16,7 +16,10 @@ toolchain:
 	@devstack/toolchain
 
 # All tests, the cloud's included. Suites that are longer run here as a seeded sample; RATOON_SEED repeats one.
-test: lint-fast test-rust test-client test-cloud
+test: lint-fast fresh-cloud test-rust test-client test-cloud
+
+fresh-cloud:
+	@tests/fresh-cloud
 
 test-rust: toolchain
 	@tests/run-rust

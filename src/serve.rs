@@ -16,7 +16,7 @@ use crate::config::{KeystoneAuthtoken, Settings};
 use crate::drivers::SnapshotDriver;
 use crate::drivers::cinder::{CinderDriver, Waiting};
 use crate::drivers::rbd::{RbdConfig, RbdDriver, RbdDriverConfig};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::operations::engine::{self, EngineSettings};
 use crate::operations::failpoint::Failpoint;
 use crate::operations::{Drivers, OperationSettings, World};
@@ -48,6 +48,13 @@ pub fn store_config(settings: &Settings) -> StoreConfig {
 /// # Errors
 /// `BadRequest` naming an option that is missing.
 pub fn credentials(keystone: &KeystoneAuthtoken) -> Result<ServiceCredentials> {
+    if keystone.auth_type != "password" {
+        return Err(Error::new(
+            Kind::BadRequest,
+            format!("[keystone_authtoken] auth_type {} is not supported.", keystone.auth_type),
+        )
+        .remedy("Use auth_type = password."));
+    }
     Ok(ServiceCredentials {
         auth_url: keystone.auth_url()?.to_owned(),
         username: keystone.username.clone(),

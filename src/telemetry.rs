@@ -1,11 +1,12 @@
 //! Logging: one line an event, as text for people or as JSON for machines, to standard error or to a file.
 //!
-//! Every line stands within one of two spans, so that it can be found by the ids that people have in hand:
+//! Every line about a request or an operation stands within one of these spans, so that it can be found by the ids that people have in hand:
 //!
 //! | span | fields |
 //! |---|---|
 //! | `request` | `request_id` (`req-…`, ours), `global_request_id` (the caller's), `project_id`, `user_id` |
-//! | `step` | `operation_id`, `step`, `server_id` |
+//! | `operation` | `operation_id`, `kind`, `server_id`, `request_id` of the request that asked |
+//! | `step` | `operation_id`, `step`, `server_id`; stands within `operation` |
 //!
 //! A message can be read alone; ids stand in fields of the same names as above; a unit is part of the field's name
 //! (`elapsed_ms`, `size_bytes`). An error is logged once, where it is handled, with [`crate::error::Error::chain`] in

@@ -10,8 +10,9 @@ use crate::domain::disk::{FoundDisk, Layer, LayerRole, LeftOut, Placement};
 use crate::domain::forest::Forest;
 use crate::domain::plan::{LiveDisk, match_layers, names_disk};
 use crate::domain::server::{ServerFacts, ServerStatus, may_have_run_since};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::ids::{ServerId, SnapshotId};
+use crate::store::operations::{in_the_way, tree_has_changed};
 use crate::store::servers::ServerRecord;
 use crate::store::trees::ServerTree;
 
@@ -49,7 +50,16 @@ impl App {
     /// `Conflict` naming a disk that no driver serves; whatever Nova and the backends fail with.
     pub(crate) async fn look(&self, server: ServerFacts, ignored: &[String]) -> Result<Look> {
         let tree = self.store.tree(server.id).await?.unwrap_or_else(|| empty_tree(&server));
-        let found = try_join_all(self.drivers.iter().map(|driver| driver.discover(&server))).await?;
+        let found =
+            try_join_all(self.drivers.iter().map(|driver| driver.discover(&server))).await.map_err(|error| {
+                match error.kind() {
+                    // Only a server or a snapshot that the caller has named is "not found".
+                    Kind::NotFound => {
+                        Error::conflict("The server's disks have changed while they were looked at.").source(error)
+                    }
+                    _ => error,
+                }
+            })?;
         let mut disks: Vec<FoundDisk> = Vec::new();
         let mut left_out = Vec::new();
         for part in found {
@@ -82,6 +92,22 @@ impl App {
 }
 
 impl Look {
+    /// Refuses while an operation is under way on the server, or where the tree is not the one that the caller has seen.
+    ///
+    /// # Errors
+    /// `Conflict`, naming the operation or the generations.
+    pub(crate) fn must_be_free(&self, tree_generation: Option<i64>) -> Result<()> {
+        if let Some(operation) = self.tree.record.operation_id {
+            return Err(in_the_way(&operation.to_string()));
+        }
+        match tree_generation {
+            Some(expected) if expected != self.tree.record.generation => {
+                Err(tree_has_changed(self.tree.record.generation, expected))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Rows for what was seen: fresh and changed layers, and those of volumes that are no longer on the server.
     #[must_use]
     pub fn seen_layers(&self) -> Vec<Layer> {

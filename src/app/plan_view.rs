@@ -225,7 +225,11 @@ fn restore_steps(look: &Look, plan: &RestorePlan) -> Vec<StepView> {
     if plan.order_kept < plan.order.len() || !plan.leaves.is_empty() {
         say("arrange", format!("detach and attach the volumes behind the first {}", plan.order_kept));
     }
-    say("swap", "put the restored system disk in the place of the present one".to_owned());
+    if plan.moves.iter().any(|disk| {
+        disk.comeback != Comeback::Keep && disk.live.is_some_and(|place| look.live[place].disk.kind != DiskKind::Volume)
+    }) {
+        say("swap", "put the restored disks of Nova's own in the place of the present ones".to_owned());
+    }
     if plan.stops {
         say("start", "start the server".to_owned());
     }

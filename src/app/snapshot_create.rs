@@ -61,6 +61,7 @@ impl App {
         }
         let server = self.visible_server(caller, request.server_id).await?;
         let look = self.look(server, &request.exclude_disks).await?;
+        look.must_be_free(request.tree_generation)?;
         let unserved: Vec<&str> = look.left_out.iter().map(|out| out.key.as_str()).collect();
         let exclude = request.exclude_disks.iter().filter(|word| !unserved.contains(&word.as_str())).cloned().collect();
         let plan = capture::plan(
@@ -84,7 +85,8 @@ impl App {
         let (snapshot, change, params) = rows(caller, &request, &look, &plan, pause_limit_ms);
         let operation =
             new_operation(caller, &look, KIND, snapshot.id, untyped(&params)?, SnapshotCreate::steps_total());
-        self.store.begin_operation(&operation, &look.server.name, change, request.tree_generation).await?;
+        let generation = Some(look.tree.record.generation);
+        self.store.begin_operation(&operation, &look.server.name, change, generation).await?;
         let snapshot = self.store.snapshot(snapshot.id).await?.unwrap_or(snapshot);
         tracing::info!(operation_id = %operation.id, snapshot_id = %snapshot.id, server_id = %look.server.id, "capture accepted");
         Ok(Answer::Accepted((snapshot, operation.id)))

@@ -53,6 +53,7 @@ impl App {
         let server = self.visible_server(caller, target.server_id).await?;
         let ignored: Vec<String> = target.left_out.iter().map(|out| out.key.clone()).collect();
         let look = self.look(server, &ignored).await?;
+        look.must_be_free(request.tree_generation)?;
         let untouched = self.untouched(&look.tree, target.id).await?;
         let plan = restore::plan(
             &RestoreWorld {
@@ -82,7 +83,8 @@ impl App {
         let (change, params) = Rows { app: self, caller, look: &look, plan: &plan, target: &target }.build()?;
         let operation =
             new_operation(caller, &look, KIND, target.id, untyped(&params)?, SnapshotRestore::steps_total());
-        self.store.begin_operation(&operation, &look.server.name, change, request.tree_generation).await?;
+        let generation = Some(look.tree.record.generation);
+        self.store.begin_operation(&operation, &look.server.name, change, generation).await?;
         let target = self.store.snapshot(target.id).await?.unwrap_or(target);
         tracing::info!(operation_id = %operation.id, snapshot_id = %target.id, server_id = %look.server.id, "restore accepted");
         Ok(Answer::Accepted((target, operation.id)))
@@ -95,7 +97,6 @@ impl App {
             let parked =
                 tree.layers.iter().filter(|layer| layer.role == LayerRole::Parked && layer.equals == Some(part.origin));
             for layer in parked {
-                // The parked layer equals the part; where the part lies on another layer only the mark can be compared.
                 let source =
                     Source { layer: tree.layer(part.layer_id)?, origin: part.origin, backend_id: &part.backend_id };
                 if self.drivers.get(&layer.backend)?.equals(layer, source).await? {
@@ -164,7 +165,7 @@ impl Rows<'_> {
                 branch_after,
                 branch_new,
                 branch_left,
-                prune: self.plan.safety_gone.clone(),
+                prune: self.prune(),
                 new_layers: self.look.live.iter().filter(|live| live.is_new).map(|live| live.layer.id).collect(),
                 safety_branch_new,
             },
@@ -284,6 +285,17 @@ impl Rows<'_> {
                 Outgoing { layer: layer.id, equals }
             })
             .collect()
+    }
+
+    /// Safety snapshots that go: those of the plan, and those whose removal an earlier restore could not finish.
+    fn prune(&self) -> Vec<SnapshotId> {
+        let tree = &self.look.tree;
+        let unfinished = tree
+            .snapshots
+            .iter()
+            .filter(|node| node.safety && node.status == SnapshotStatus::Error && !tree.disks_of(node.id).is_empty())
+            .map(|node| node.id);
+        self.plan.safety_gone.iter().copied().chain(unfinished).collect()
     }
 
     fn order_before(&self) -> Vec<Slot> {

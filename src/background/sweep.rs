@@ -9,6 +9,8 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use crate::clock;
+use crate::domain::disk::Layer;
+use crate::domain::server::ServerStatus;
 use crate::error::Result;
 use crate::ids::OperationId;
 use crate::operations::World;
@@ -47,7 +49,7 @@ async fn heal_heads(world: &World) -> Result<()> {
             }
             if driver.heal_head(&missing).await? {
                 tracing::warn!(server_id = %missing.server_id, disk = %missing.key, "a head that was missing has its name again");
-            } else if world.compute.server(missing.server_id).await.is_ok() {
+            } else if needs_its_head(world, &missing).await {
                 tracing::error!(
                     server_id = %missing.server_id,
                     disk = %missing.key,
@@ -58,6 +60,14 @@ async fn heal_heads(world: &World) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Whether the server is one that cannot be without its head: not deleted, not shelved, not being made anew.
+async fn needs_its_head(world: &World, head: &Layer) -> bool {
+    world.compute.server(head.server_id).await.is_ok_and(|server| {
+        server.task_state.is_none()
+            && matches!(server.status, ServerStatus::Active | ServerStatus::Shutoff | ServerStatus::Paused)
+    })
 }
 
 async fn release_locks(world: &World) -> Result<()> {

@@ -105,8 +105,6 @@ const KEYSTONE_AUTHTOKEN: &[Opt] = &[
         "Seconds that a checked token is believed; a revoked one works that long. 0: ask each time.",
     )
     .range(0, 3600),
-    Opt::new("service_token_roles", Type::List, "service", "Roles, one of which a service token must have."),
-    Opt::new("service_token_roles_required", Type::Bool, "true", "Refuse service tokens without such a role."),
     Opt::new(
         "service_type",
         Type::String,
@@ -133,7 +131,7 @@ const ENGINE: &[Opt] = &[
     Opt::new("step_attempts", Type::Integer, "5", "How often a step is tried while its error may pass.").range(1, 1000),
     Opt::new("step_backoff_seconds", Type::Seconds, "1", "Seconds before the second try of a step; doubled each time.")
         .range(0, 600),
-    Opt::new("step_timeout", Type::Seconds, "600", "Seconds until a step that does not finish counts as failed.")
+    Opt::new("step_timeout", Type::Seconds, "1200", "Seconds until a step that does not finish counts as failed.")
         .range(1, 86_400),
     Opt::new(
         "drain_seconds",

@@ -95,8 +95,6 @@ pub struct KeystoneAuthtoken {
     pub insecure: bool,
     #[serde(deserialize_with = "seconds")]
     pub token_cache_time: Duration,
-    pub service_token_roles: Vec<String>,
-    pub service_token_roles_required: bool,
     pub service_type: String,
     #[serde(deserialize_with = "seconds")]
     pub http_connect_timeout: Duration,

@@ -22,7 +22,6 @@ fn the_defaults_are_valid_and_every_option_has_its_field() {
     assert_eq!(settings.api.bind_port, 8790);
     assert_eq!(settings.database.connection.expose(), "sqlite:////var/lib/ratoon/ratoon.sqlite");
     assert_eq!(settings.capture.pause_limit, Duration::from_secs(2));
-    assert_eq!(settings.keystone_authtoken.service_token_roles, ["service"]);
     assert_eq!(settings.default.log_format, LogFormat::Text);
     assert!(!settings.default.host.is_empty());
     assert!(settings.unknown.is_empty());

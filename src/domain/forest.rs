@@ -116,12 +116,18 @@ impl Forest {
     /// A name for a branch that nobody has given one: `main`, then `branch-2`, `branch-3`, …
     #[must_use]
     pub fn free_branch_name(&self) -> String {
-        if self.branches.is_empty() {
+        self.free_branch_name_besides(None)
+    }
+
+    /// The same, with one more name that is about to be taken.
+    #[must_use]
+    pub fn free_branch_name_besides(&self, taken: Option<&str>) -> String {
+        if self.branches.is_empty() && taken.is_none() {
             return "main".to_owned();
         }
         (2..)
             .map(|number| format!("branch-{number}"))
-            .find(|name| self.branch_named(name).is_none())
+            .find(|name| self.branch_named(name).is_none() && taken != Some(name.as_str()))
             .unwrap_or_else(|| "branch".to_owned())
     }
 

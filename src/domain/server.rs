@@ -99,6 +99,12 @@ pub struct ServerAction {
 /// Nova actions that cannot have changed a byte of the disks of a server at rest.
 const HARMLESS_AT_REST: [&str; 6] = ["lock", "unlock", "stop", "createImage", "createBackup", "updateMetadata"];
 
+/// Whether an action of Nova's cannot have changed a byte of the disks of a server at rest.
+#[must_use]
+pub fn is_harmless_at_rest(action: &str) -> bool {
+    HARMLESS_AT_REST.contains(&action)
+}
+
 /// Whether a server that was at rest at `mark` (the newest request then) may have run, or changed its disks, since.
 ///
 /// `actions` are Nova's, newest first. An unknown mark counts as "may have".

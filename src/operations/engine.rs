@@ -92,13 +92,7 @@ pub async fn run(world: Arc<World>, settings: EngineSettings, mut stop: watch::R
 
 async fn beat(world: Arc<World>, id: EngineId, settings: EngineSettings) {
     loop {
-        let shown = match world.store.beat(id).await {
-            Ok(true) => Ok(()),
-            // It stood still for so long that others forgot it; what it does from now on must be adoptable again.
-            Ok(false) => world.store.enter_engine(id, &settings.host).await,
-            Err(error) => Err(error),
-        };
-        if let Err(error) = shown {
+        if let Err(error) = world.store.beat(id, &settings.host).await {
             tracing::warn!(error = %error.chain(), "cannot show that this engine lives");
         }
         clock::sleep(settings.heartbeat).await;

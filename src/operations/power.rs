@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::clients::compute::Compute;
 use crate::domain::server::{ServerFacts, ServerStatus};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::operations::StepContext;
 
 /// Waits until Nova has nothing under way on the server.
@@ -76,7 +76,10 @@ pub async fn pause(cx: &StepContext<'_>) -> Result<()> {
 /// # Errors
 /// When it does not resume in time.
 pub async fn resume(cx: &StepContext<'_>) -> Result<()> {
-    let server = idle(cx, cx.world.settings.start_timeout).await?;
+    let server = match idle(cx, cx.world.settings.start_timeout).await {
+        Err(error) if error.kind() == Kind::NotFound => return Ok(()), // deleted meanwhile
+        other => other?,
+    };
     if server.status == ServerStatus::Paused {
         resume_at_once(cx.world.compute.as_ref(), cx).await?;
         reached(cx, &ServerStatus::Active, cx.world.settings.start_timeout).await?;

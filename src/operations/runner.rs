@@ -11,9 +11,14 @@ use crate::domain::operation::{EventKind, Operation, OperationError, OperationEv
 use crate::error::{Error, Kind, Result};
 use crate::operations::{Reversal, Step, StepContext, Verdict, Work, World, load};
 use crate::store::operations::{Fence, Progress};
+use crate::telemetry;
 
 /// Longest wait between two tries.
 const BACKOFF_MAX: Duration = Duration::from_secs(60);
+
+fn cancelled() -> Error {
+    Error::new(Kind::Cancelled, "Cancelled by its owner.")
+}
 
 /// How a run ended.
 #[derive(Debug, PartialEq, Eq)]
@@ -45,9 +50,12 @@ enum Halt {
     Draining,
     /// The claim was lost, or the probe plays dead: write nothing more.
     Gone,
+    /// Its owner asked for it to be undone just before its point of no return.
+    Cancelled,
 }
 
-/// Runs a claimed operation until it is final, the claim is lost, or `stop` turns true (between steps and between tries).
+/// Runs a claimed operation until it is final, the claim is lost, or `stop` turns true (between tries;
+/// a step that works is left to work).
 ///
 /// # Errors
 /// When the row cannot be read, or the database stays away.
@@ -78,7 +86,7 @@ pub async fn run(world: &World, operation: &Operation, stop: watch::Receiver<boo
         .scope(operation.request_id.clone(), async {
             match run.until_final().await {
                 Ok(status) => Ok(Outcome::Final(status)),
-                Err(Halt::Gone) => Ok(Outcome::LetGo),
+                Err(Halt::Gone | Halt::Cancelled) => Ok(Outcome::LetGo),
                 Err(Halt::Draining) => {
                     world.store.release_claim(fence).await?;
                     Ok(Outcome::LetGo)
@@ -115,14 +123,18 @@ impl Run<'_> {
             return Ok(());
         };
         if !self.committed && self.cancel_asked().await? {
-            return self
-                .turn_round(&step, Error::new(Kind::Cancelled, "Cancelled by its owner."), EventKind::Failed)
-                .await;
+            return self.turn_round(&step, cancelled(), EventKind::Failed).await;
         }
         if step.reversal == Reversal::PointOfNoReturn {
             self.committed = true;
         }
-        let verdict = self.log(&step, EventKind::Started, None).await?;
+        let verdict = match self.log(&step, EventKind::Started, None).await {
+            Err(Halt::Cancelled) => {
+                self.committed = false;
+                return self.turn_round(&step, cancelled(), EventKind::Failed).await;
+            }
+            other => other?,
+        };
         match self.attempts(&step, verdict).await? {
             Ok(()) => {
                 self.step += 1;
@@ -174,14 +186,14 @@ impl Run<'_> {
                 tracing::warn!(step = step.name, tries, error = %error.chain(), "step failed for now");
             }
             if !self.committed && self.cancel_asked().await? {
-                return Ok(Err(error));
+                return Ok(Err(cancelled()));
             }
             self.pause_between_tries(tries).await?;
         }
     }
 
     async fn run_step(&mut self, step: &Step) -> Result<()> {
-        let span = tracing::info_span!("step", step = step.name);
+        let span = telemetry::step_span(self.operation.id, step.name, self.operation.server_id);
         let cx = StepContext { world: self.world, operation: self.operation, fence: self.fence, step: step.name };
         let limit = self.world.settings.step_timeout;
         match tokio::time::timeout(limit, self.work.run(step.name, &cx).instrument(span)).await {
@@ -308,6 +320,9 @@ impl Run<'_> {
             };
             if self.lost_claim(&error) {
                 return Err(Halt::Gone);
+            }
+            if error.kind() == Kind::Cancelled {
+                return Err(Halt::Cancelled);
             }
             tries += 1;
             tracing::error!(tries, error = %error.chain(), "the database does not take what has to be written");

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::clock;
 use crate::domain::disk::{DiskSnapshot, LayerRole};
 use crate::domain::operation::Operation;
-use crate::domain::server::{ServerAction, ServerStatus, may_have_run_since};
+use crate::domain::server::{ServerAction, ServerStatus, is_harmless_at_rest, may_have_run_since};
 use crate::domain::snapshot::{Consistency, SnapshotStatus};
 use crate::error::{Error, Result};
 use crate::ids::{DiskSnapshotId, LayerId, SnapshotId};
@@ -268,6 +268,9 @@ impl SnapshotCreate {
             self.state.moved = true;
             self.state.at_rest_mark = None;
         }
+        if self.pauses() && self.state.pause_lost.is_none() && self.others_ended_the_pause(cx).await? {
+            self.state.pause_lost = Some("somebody else resumed the server while its disks were captured".to_owned());
+        }
         if let (Consistency::None, Some(why)) = self.reached(&tree)
             && self.params.crash_required
         {
@@ -276,6 +279,17 @@ impl SnapshotCreate {
             );
         }
         Ok(())
+    }
+
+    /// Whether anybody but us has done anything to the server since we paused it.
+    async fn others_ended_the_pause(&self, cx: &StepContext<'_>) -> Result<bool> {
+        let us = cx.world.compute.own_user_id().await?;
+        let ours = |action: &ServerAction| action.user_id.as_deref() == Some(us.as_str());
+        let actions = cx.world.compute.actions(cx.operation.server_id).await?;
+        Ok(actions
+            .iter()
+            .take_while(|action| !(action.action == "pause" && ours(action)))
+            .any(|action| !ours(action) && !is_harmless_at_rest(&action.action)))
     }
 
     /// The level, and why it is not more.

@@ -2,6 +2,7 @@
 
 use sea_orm::{ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder};
 
+use super::operations::in_the_way;
 use super::rows::{branch, server};
 use super::{Store, database_error, from_id, from_optional_id};
 use crate::domain::snapshot::Branch;
@@ -67,7 +68,7 @@ impl Store {
     /// Gives a branch another name.
     ///
     /// # Errors
-    /// `Conflict` when another branch of the server has it; `NotFound`.
+    /// `Conflict` when another branch of the server has it, or an operation is under way; `NotFound`.
     pub async fn rename_branch(&self, id: BranchId, name: &str) -> Result<Branch> {
         let tx = self.begin().await?;
         let mut found = branch::Entity::find_by_id(id.to_string())
@@ -77,6 +78,10 @@ impl Store {
             .map(Branch::try_from)
             .transpose()?
             .ok_or_else(|| Error::not_found("Branch", id))?;
+        let record = server::Entity::find_by_id(found.server_id.to_string()).one(&tx).await.map_err(database_error)?;
+        if let Some(operation) = record.and_then(|record| record.operation_id) {
+            return Err(in_the_way(&operation)); // it may be about to enter a branch of this name
+        }
         let taken = of_server(&tx, found.server_id).await?.iter().any(|other| other.name == name && other.id != id);
         if taken {
             return Err(

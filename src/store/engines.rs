@@ -38,18 +38,18 @@ impl Store {
         .map_err(database_error)
     }
 
-    /// Moves an engine's counter. False when others have taken it for dead and forgotten it.
+    /// Moves an engine's counter. One that others have taken for dead and forgotten enters again.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn beat(&self, id: EngineId) -> Result<bool> {
-        engine::Entity::update_many()
+    pub async fn beat(&self, id: EngineId, host: &str) -> Result<()> {
+        let moved = engine::Entity::update_many()
             .col_expr(engine::Column::Beats, Expr::col(engine::Column::Beats).add(1))
             .filter(engine::Column::Id.eq(id.to_string()))
             .exec(&self.write)
             .await
-            .map(|moved| moved.rows_affected > 0)
-            .map_err(database_error)
+            .map_err(database_error)?;
+        if moved.rows_affected == 0 { self.enter_engine(id, host).await } else { Ok(()) }
     }
 
     /// The engines that hold operations which are not final, whether or not they are entered.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use migrations::Migrator;
 use sea_orm::{
     ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr,
-    SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait,
+    IsolationLevel, SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait,
 };
 use sea_orm_migration::MigratorTrait;
 
@@ -156,6 +156,18 @@ impl Store {
     }
 }
 
+impl Store {
+    /// Begins a transaction that sees one moment of the database, for what is read from several tables.
+    async fn begin_read(&self) -> Result<DatabaseTransaction> {
+        let options = TransactionOptions {
+            isolation_level: (self.read.get_database_backend() != DbBackend::Sqlite)
+                .then_some(IsolationLevel::RepeatableRead),
+            ..TransactionOptions::default()
+        };
+        self.read.begin_with_options(options).await.map_err(database_error)
+    }
+}
+
 fn newer_or_broken(error: DbErr) -> Error {
     let text = error.to_string();
     if text.contains("missing") {
@@ -201,4 +213,53 @@ fn from_optional_id<K>(column: &str, text: Option<&str>) -> Result<Option<crate:
 /// Reads a word that stands for one of ours.
 fn from_word<T>(column: &str, text: &str, parse: impl Fn(&str) -> Option<T>) -> Result<T> {
     parse(text).ok_or_else(|| Error::internal(format!("Column {column} holds an unknown word: {text}.")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(url: String) -> StoreConfig {
+        StoreConfig { url, connections_max: 2, busy_timeout: Duration::from_secs(1) }
+    }
+
+    #[tokio::test]
+    async fn a_database_that_cannot_be_reached_is_named_with_the_remedy() {
+        for url in ["sqlite:///no/such/folder/ratoon.sqlite", "postgresql://nobody@127.0.0.1:1/ratoon"] {
+            let error =
+                Store::connect(&config(url.to_owned())).await.err().map(|error| error.chain()).unwrap_or_default();
+            assert!(error.contains("The database does not answer"), "{url}: {error}");
+            assert!(error.contains("[database] connection"), "{url}: {error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn only_a_schema_of_this_very_version_is_served() {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}", folder.path().join("ratoon.sqlite").display());
+        let store = Store::connect(&config(url)).await.unwrap();
+        let behind = store.check_schema().await.unwrap_err().chain();
+        assert!(behind.contains("ratoon manage db upgrade"), "{behind}");
+        assert_eq!(store.migrate().await.unwrap(), ["m0001_initial"]);
+        assert_eq!(store.migrate().await.unwrap(), Vec::<String>::new(), "a second upgrade finds nothing to do");
+        store.check_schema().await.unwrap();
+        assert_eq!(store.schema_version().await.unwrap().pop(), Some(Store::schema_needed()));
+
+        let newer = "INSERT INTO seaql_migrations (version, applied_at) VALUES ('m9999_future', 0)";
+        store.write.execute_unprepared(newer).await.unwrap();
+        let ahead = store.check_schema().await.unwrap_err().chain();
+        assert!(ahead.contains("newer than this binary"), "{ahead}");
+    }
+
+    #[tokio::test]
+    async fn an_engine_that_was_taken_for_dead_enters_again_with_its_next_beat() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::connect(&config(format!("sqlite://{}", folder.path().join("db").display()))).await.unwrap();
+        store.migrate().await.unwrap();
+        let id = crate::ids::EngineId::new();
+        store.enter_engine(id, "here").await.unwrap();
+        store.forget_engine(id).await.unwrap();
+        store.beat(id, "here").await.unwrap();
+        assert_eq!(store.engines().await.unwrap().iter().map(|engine| engine.id).collect::<Vec<_>>(), [id]);
+    }
 }

@@ -115,9 +115,17 @@ pub struct OperationFilter {
 }
 
 /// The words of a conflict with an operation that is under way.
-fn in_the_way(operation_id: &str) -> Error {
+#[must_use]
+pub fn in_the_way(operation_id: &str) -> Error {
     Error::conflict(format!("Operation {operation_id} is under way on this server."))
         .remedy("Wait until it has finished, or cancel it.")
+}
+
+/// The words of a conflict with a tree that is not the one that was planned on.
+#[must_use]
+pub fn tree_has_changed(generation: i64, expected: i64) -> Error {
+    Error::conflict(format!("The tree has changed since it was looked at (generation {generation}, not {expected})."))
+        .remedy("Look at the tree, or the plan, again.")
 }
 
 impl Store {
@@ -155,11 +163,7 @@ impl Store {
         if let Some(expected) = tree_generation
             && expected != row.generation
         {
-            return Err(Error::conflict(format!(
-                "The tree has changed since it was looked at (generation {}, not {expected}).",
-                row.generation
-            ))
-            .remedy("Look at the tree, or the plan, again."));
+            return Err(tree_has_changed(row.generation, expected));
         }
         let mut sequence = row.next_sequence;
         for snapshot in change.snapshots.iter_mut().filter(|snapshot| snapshot.sequence == 0) {
@@ -241,12 +245,20 @@ impl Store {
     /// Appends an event and writes what it makes of the operation's row. A final status gives the server's lease back.
     ///
     /// # Errors
+    /// `Cancelled` where it would pass its point of no return and its owner has asked for it to be undone;
     /// `Superseded` when another engine holds the operation now.
     pub async fn record_event(&self, fence: Fence, event: &OperationEvent, progress: &Progress) -> Result<()> {
         let tx = self.begin().await?;
         hold(&tx, fence).await?;
         let id = fence.operation_id.to_string();
         let now = clock::now().naive_utc();
+        if progress.committed {
+            let row = operation::Entity::find_by_id(id.as_str()).one(&tx).await.map_err(database_error)?;
+            if row.is_some_and(|row| row.cancel_requested && !row.committed) {
+                // A cancel that was accepted is kept: the point of no return has not been passed.
+                return Err(Error::new(Kind::Cancelled, "Cancelled by its owner."));
+            }
+        }
         let mut update = operation::Entity::update_many()
             .col_expr(operation::Column::Status, Expr::value(progress.status.as_str()))
             .col_expr(operation::Column::Step, Expr::value(i64::from(progress.step)))

@@ -1,7 +1,8 @@
 //! Snapshots: nodes of the forest.
 
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+    ActiveValue::{NotSet, Set},
+    ColumnTrait, Condition, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
 };
 
 use super::rows::snapshot;
@@ -65,11 +66,13 @@ fn row_of(snapshot: &Snapshot) -> Result<snapshot::ActiveModel> {
     })
 }
 
-/// Writes a snapshot as it is now.
+/// Writes a snapshot as it is now; name, description and the safety mark only where it is new.
 pub(super) async fn save(connection: &impl ConnectionTrait, snapshot: &Snapshot) -> Result<()> {
-    let row = row_of(snapshot)?;
+    let mut row = row_of(snapshot)?;
     let there = snapshot::Entity::find_by_id(snapshot.id.to_string()).one(connection).await.map_err(database_error)?;
     if there.is_some() {
+        // The words are the user's, and may have been changed since this row was read: see `describe_snapshot`.
+        (row.name, row.description, row.safety) = (NotSet, NotSet, NotSet);
         snapshot::Entity::update(row).exec(connection).await.map(|_| ()).map_err(database_error)
     } else {
         snapshot::Entity::insert(row).exec(connection).await.map(|_| ()).map_err(database_error)
@@ -192,7 +195,7 @@ impl Store {
             description.clone_into(&mut found.description);
         }
         found.updated_at = crate::clock::now();
-        save(&tx, &found).await?;
+        snapshot::Entity::update(row_of(&found)?).exec(&tx).await.map_err(database_error)?;
         tx.commit().await.map_err(database_error)?;
         Ok(found)
     }

@@ -220,6 +220,7 @@ impl Store {
     /// # Errors
     /// `Internal` when an invariant does not hold; when the database does not answer.
     pub async fn tree(&self, id: ServerId) -> Result<Option<ServerTree>> {
-        load(&self.read, id).await
+        let tx = self.begin_read().await?;
+        load(&tx, id).await
     }
 }

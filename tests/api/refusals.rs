@@ -69,6 +69,7 @@ async fn a_malformed_request_is_refused_with_the_name_of_the_field() {
         ("/v1/snapshots?sort=size", "cannot be sorted by size"),
         ("/v1/snapshots?all_projects=maybe", "true or false"),
         ("/v1/operations?status=happy", "no status happy"),
+        ("/v1/servers?sort=created_at:asc", "order of their ids"),
     ] {
         cases.push(("GET", path.to_owned(), None, 400, says));
     }

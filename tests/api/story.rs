@@ -143,3 +143,33 @@ async fn a_pause_that_the_server_forbids_refuses_a_crash_consistent_capture() {
     assert_eq!(refused.status, 409);
     assert!(refused.message().contains("ratoon_pause"), "{}", refused.message());
 }
+
+#[tokio::test]
+async fn a_branch_is_not_renamed_while_an_operation_may_begin_one_of_that_name() {
+    let house = House::without_engine().await;
+    let server = house.server();
+    let first = house.send("POST", "/v1/snapshots", Some(json!({ "snapshot": { "server_id": server } }))).await;
+    let operation = first.body["snapshot"]["operation_id"].as_str().unwrap().to_owned();
+    let branch = first.body["snapshot"]["branch_id"].as_str().unwrap().to_owned();
+    let body = json!({ "branch": { "name": "branch-2" } });
+    let answer = house.send("PATCH", &format!("/v1/branches/{branch}"), Some(body)).await;
+    assert_eq!(answer.status, 409);
+    assert!(answer.message().contains(&operation), "{}", answer.message());
+}
+
+#[tokio::test]
+async fn a_branch_gets_another_name_unless_it_is_taken() {
+    let house = House::open().await;
+    let server = house.server();
+    let fresh = house.captured(server, "fresh").await;
+    house.captured(server, "later").await;
+    let path = format!("/v1/snapshots/{}/restore", fresh["id"].as_str().unwrap());
+    let restore = house.send("POST", &path, Some(json!({ "restore": { "branch_name": "try" } }))).await;
+    house.finished(&restore.body["snapshot"]["operation_id"]).await;
+    let main = format!("/v1/branches/{}", fresh["branch_id"].as_str().unwrap());
+    let rename = |name: &str| Some(json!({ "branch": { "name": name } }));
+    let taken = house.send("PATCH", &main, rename("try")).await;
+    assert_eq!(taken.status, 409, "{}", taken.text);
+    let free = house.send("PATCH", &main, rename("stable")).await;
+    assert_eq!((free.status, free.body["branch"]["name"].as_str()), (200, Some("stable")));
+}

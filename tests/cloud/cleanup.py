@@ -8,10 +8,11 @@ import time
 
 import rbd
 
-from cloud import PREFIX, Person, Refused
-from proof import POOLS, pool
+from cloud import LEDGER, PREFIX, Person, Refused
+from proof import POOLS, foreign, pool
 
 PATIENCE_S = 90
+STUCK_S = 15
 LEFTOVER = 'ratoon.leftover.'
 
 
@@ -42,11 +43,10 @@ class Leftovers:
         self.projects = {project['id'] for project in found}
         servers = listed(admin, 'compute', '/servers/detail?all_tenants=1', 'servers')
         self.servers = {server['id'] for server in servers if server['tenant_id'] in self.projects}
-        self.ours = set(self.servers)  # also those that are gone, as their images say
+        self.ours = self.servers | set(LEDGER.read_text().split() if LEDGER.exists() else [])  # also those that are gone
+        self.deleting = {}
 
     def remove(self):
-        if not self.projects:
-            return
         for id in self.servers:
             quietly(self.admin.nova, 'POST', f'/servers/{id}/action', {'unlock': None})
         self.rename_heads()
@@ -54,9 +54,10 @@ class Leftovers:
         for image in listed(self.admin, 'image', '/images?limit=500', 'images'):
             if image.get('owner') in self.projects:
                 quietly(self.admin.glance, 'DELETE', f'/images/{image["id"]}')
-        until_none('volume snapshots', lambda: self.volumes_left('snapshots'), self.remove_snapshot)
-        until_none('volumes', lambda: self.volumes_left('volumes'), self.remove_volume)
+        until_none('volumes and snapshots', self.volumes_left, self.remove_one_of_cinder)
         until_none('RBD images', self.images_left, lambda image: self.remove_image(*image))
+        if not self.images_left():
+            LEDGER.unlink(missing_ok=True)
         for user in listed(self.admin, 'identity', '/users', 'users'):
             if user['name'].startswith(PREFIX):
                 quietly(self.admin.keystone, 'DELETE', f'/users/{user["id"]}')
@@ -76,19 +77,27 @@ class Leftovers:
         left = listed(self.admin, 'compute', '/servers/detail?all_tenants=1', 'servers')
         return [server['id'] for server in left if server['id'] in self.servers]
 
-    def volumes_left(self, kind):
-        key = 'os-vol-tenant-attr:tenant_id' if kind == 'volumes' else 'os-extended-snapshot-attributes:project_id'
-        return [thing['id'] for thing in listed(self.admin, 'block_storage', f'/{kind}/detail?all_tenants=1', kind)
-                if thing[key] in self.projects]
+    def volumes_left(self):
+        """What can go now: volumes and snapshots grow from each other, so the others go in a later round."""
+        volumes = [one for one in listed(self.admin, 'block_storage', '/volumes/detail?all_tenants=1', 'volumes')
+                   if one['os-vol-tenant-attr:tenant_id'] in self.projects or (one['name'] or '').startswith(PREFIX)]
+        snapshots = [one for one in listed(self.admin, 'block_storage', '/snapshots/detail?all_tenants=1', 'snapshots')
+                     if one['volume_id'] in {volume['id'] for volume in volumes}]
+        with_snapshots = {one['volume_id'] for one in snapshots}
+        with_clones = {one['snapshot_id'] for one in volumes}
+        return [('snapshots', one['id'], one['status']) for one in snapshots if one['id'] not in with_clones] + [
+            ('volumes', one['id'], one['status']) for one in volumes if one['id'] not in with_snapshots]
 
-    def remove_snapshot(self, id):
-        quietly(self.admin.cinder, 'POST', f'/snapshots/{id}/action', {'os-reset_status': {'status': 'error'}})
-        self.admin.cinder('DELETE', f'/snapshots/{id}')
-
-    def remove_volume(self, id):
-        quietly(self.admin.cinder, 'POST', f'/volumes/{id}/action', {'os-reset_status': {
-            'status': 'error', 'attach_status': 'detached', 'migration_status': 'none'}})
-        self.admin.cinder('DELETE', f'/volumes/{id}')
+    def remove_one_of_cinder(self, thing):
+        kind, id, status = thing
+        since = self.deleting.setdefault(id, time.monotonic()) if status == 'deleting' else time.monotonic() - STUCK_S
+        if time.monotonic() - since < STUCK_S:
+            return
+        self.deleting.pop(id, None)
+        if status != 'available':
+            fresh = {'attach_status': 'detached', 'migration_status': 'none'} if kind == 'volumes' else {}
+            quietly(self.admin.cinder, 'POST', f'/{kind}/{id}/action', {'os-reset_status': {'status': 'available', **fresh}})
+        self.admin.cinder('DELETE', f'/{kind}/{id}')
 
     def images_left(self):
         return [(name, image) for name in POOLS for image in rbd.RBD().list(pool(name)) if self.is_ours(name, image)]
@@ -103,7 +112,9 @@ class Leftovers:
         try:
             with rbd.Image(pool(where), name, read_only=True) as image:
                 return image.metadata_get('ratoon.server') in self.ours
-        except (rbd.Error, KeyError):
+        except KeyError:
+            return bool(foreign) and f'{where}/{name}' not in foreign  # half made, since the tests began
+        except rbd.Error:
             return False
 
     def remove_image(self, where, name):

@@ -11,7 +11,8 @@ MINICLOUD = ROOT / 'devstack' / 'minicloud'
 STATE = pathlib.Path(os.environ.get('MINICLOUD_DIR', '/var/tmp/ratoon-minicloud'))
 AUTH_URL = 'http://127.0.0.1:5000/v3'
 PREFIX = 'ratoon-test-'  # of all that the tests make, so that what a killed run has left is found again
-PATIENCE_S = 180
+LEDGER = STATE / 'servers-of-tests'  # ids of all servers that were made, until their last image is gone
+PATIENCE_S = 240
 LOOK_EVERY_S = 0.25
 
 
@@ -36,7 +37,7 @@ class Person:
     """Somebody with a password, in a project."""
 
     def __init__(self, user, project, password=None):
-        self.user, self.project = user, project
+        self.user, self.project, self.password = user, project, password
         self.conn = openstack.connect(
             load_envvars=False, load_yaml_config=False, auth_url=AUTH_URL, username=user, project_name=project,
             password=password or (STATE / 'password').read_text().strip(), user_domain_name='Default',
@@ -138,7 +139,7 @@ class Project:
             body['block_device_mapping_v2'] = mapping
         server = Server(self, self.owner.nova('POST', '/servers', {'server': body})['server']['id'])
         server.is_('ACTIVE')
-        return server.ticking() if wait_up else server
+        return server.came_up() if wait_up else server
 
     def quota(self, **limits):
         """Sets Cinder's limits as an operator would."""
@@ -163,6 +164,8 @@ class Server:
         self.project, self.id = project, id
         self.admin = project.cloud.admin
         project.cloud.servers.append(self)
+        with open(LEDGER, 'a') as ledger:
+            ledger.write(id + '\n')
 
     def look(self):
         return self.admin.nova('GET', f'/servers/{self.id}')['server']
@@ -187,17 +190,21 @@ class Server:
         self.is_('SHUTOFF')
 
     def start(self):
-        from proof import boots
-        before = len(boots(self))
         self.act('os-start')
         self.is_('ACTIVE')
-        self.booted_since(before)
+        return self.came_up()
 
-    def booted_since(self, boots_before):
-        """Waits until the guest has come up once more, and ticks."""
-        from proof import boots
-        wait(f'the guest of {self.id} to come up again', lambda: len(boots(self)) > boots_before)
+    def came_up(self):
+        """Waits until the guest of a server that Nova has just started is up, and ticks."""
+        from proof import boot
+        wait(f'the guest of {self.id} to come up', lambda: self.has_console() and boot(self) is not None)
         return self.ticking()
+
+    def has_console(self):
+        try:
+            return self.console() is not None
+        except Refused:
+            return False
 
     def ticking(self, rounds=2):
         """Waits until the guest has written to all disks, some rounds from now on."""

@@ -10,6 +10,7 @@ import pytest
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 import cleanup  # noqa: E402
 import cloud as cloud_module  # noqa: E402
+import proof  # noqa: E402
 from service import Process  # noqa: E402
 
 SOAK = os.environ.get('RATOON_SOAK') == '1'
@@ -39,6 +40,7 @@ def pytest_runtest_makereport(item):
 def cloud():
     the_cloud = cloud_module.Cloud()
     cleanup.Leftovers(the_cloud.admin).remove()  # of a run that was killed
+    proof.remember_what_is_there()
     yield the_cloud
     cleanup.Leftovers(the_cloud.admin).remove()
 
@@ -55,16 +57,6 @@ def service(directory):
     process = Process(directory / 'shared').start()
     yield process
     process.stop()
-
-
-@pytest.fixture(scope='module')
-def project(cloud):
-    return cloud.project()
-
-
-@pytest.fixture(scope='module')
-def client(service, project):
-    return service.client(project.owner)
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import time
 
 import rbd
 
-from proof import POOLS, pool
+from proof import POOLS, foreign, pool
 
 SETTLE_S = 30  # Cinder's deletes end a moment after their answer
 
@@ -24,7 +24,7 @@ class Storage:
         self.images, self.trash = {}, []
         for where in POOLS:
             for name in rbd.RBD().list(pool(where)):
-                if where == 'images' and name in glance:
+                if f'{where}/{name}' in foreign or (where == 'images' and name in glance):
                     continue
                 if where == 'volumes' and name.removeprefix('volume-') not in self.volumes and not self.foreign_is_gone(name):
                     continue  # another project's

@@ -19,6 +19,13 @@ POOLS = ('vms', 'images', 'volumes')
 BLOCK = 4096
 
 
+foreign = set()  # POOL/IMAGE of what lay there before the tests began
+
+
+def remember_what_is_there():
+    foreign.update(f'{name}/{image}' for name in POOLS for image in rbd.RBD().list(pool(name)))
+
+
 @dataclasses.dataclass(frozen=True)
 class Trail:
     """What the guest left on a disk: see devstack/minicloud/guest.sh."""
@@ -86,24 +93,23 @@ def digest(spec):
 DISK = re.compile(r'DISK (vd\w) serial=(\S+) found=(?:none|COUNTER (\d+) (\d+) (\w+)) label=(\S+)( new)?')
 
 
-def boots(server):
-    """For each time that the guest came up: its disks in order, as it met them."""
-    found, disks = [], []
+def boot(server):
+    """The disks in order, as the guest met them when it came up last; None while it has not. Nova begins a new console at each start."""
+    met, disks = None, []
     for line in server.console().splitlines():
         if match := DISK.search(line):
             name, serial, counter, epoch, phase, label, new = match.groups()
             disks.append(Seen(name, serial, Trail(counter and int(counter), epoch and int(epoch), phase, label), bool(new)))
         elif 'GUEST up' in line:
-            found.append(disks)
+            met, disks = disks, []
+        elif line.startswith('SYSLINUX'):
             disks = []
-        elif 'GUEST down' in line or line.startswith('SYSLINUX'):
-            disks = []
-    return found
+    return met
 
 
 def guest_agrees(server, expected):
     """At its last boot the guest met exactly these trails, in this order, and serials as Nova lists the volumes."""
-    met = boots(server)[-1]
+    met = boot(server)
     assert [seen.trail for seen in met] == list(expected), f'the guest met {met}'
     serials = [id[:20] for id in server.attachments()]
     assert [seen.serial for seen in met][len(met) - len(serials):] == serials, 'serials are not the volume ids that Nova lists'
@@ -115,3 +121,39 @@ def shutdown_moment(server):
     assert {one.phase for one in found} == {'shutdown'}, found
     assert len({one.counter for one in found}) == 1, found
     return found
+
+
+def newest_snapshot(spec):
+    """POOL/IMAGE -> POOL/IMAGE@SNAPSHOT of its newest snapshot."""
+    where, _, name = spec.partition('/')
+    with rbd.Image(pool(where), name, read_only=True) as image:
+        snapshots = [one for one in image.list_snaps() if one['namespace'] == rbd.RBD_SNAP_NAMESPACE_TYPE_USER]
+    return f'{spec}@{max(snapshots, key=lambda one: one["id"])["name"]}'
+
+
+def captured(server):
+    """What the newest snapshot of each of the server's disks holds: what was captured, if that was just now."""
+    return [trail(newest_snapshot(spec)) for spec in disks(server)]
+
+
+MARK_SECTOR = 2044  # behind counter and label, where the guest never writes
+
+
+def mark(server, word):
+    """Writes a word onto every disk of a stopped server, at a place that its guest leaves alone."""
+    for spec in disks(server):
+        where, _, name = spec.partition('/')
+        with rbd.Image(pool(where), name) as image:
+            image.write(f'MARK {word}'.ljust(512).encode(), MARK_SECTOR * 512)
+
+
+def marks(specs):
+    """The words on these POOL/IMAGE[@SNAPSHOT]."""
+    words = []
+    for spec in specs:
+        where, _, name = spec.partition('/')
+        name, _, snapshot = name.partition('@')
+        with rbd.Image(pool(where), name, snapshot=snapshot or None, read_only=True) as image:
+            found = image.read(MARK_SECTOR * 512, 512).decode(errors='replace').split()
+            words.append(found[1] if found[:1] == ['MARK'] else None)
+    return words

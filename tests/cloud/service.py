@@ -18,7 +18,7 @@ OPERATION_PATIENCE_S = 300
 CONF = """
 [DEFAULT]
 log_file = {dir}/ratoon.log
-debug = true
+debug = false
 [api]
 bind_port = {port}
 [database]
@@ -35,19 +35,21 @@ poll_seconds = 0.2
 heartbeat_seconds = 0.3
 lease_seconds = 1
 step_backoff_seconds = 0.3
+[capture]
+nodes_per_server = {nodes}
 [rbd]
 ceph_conf = {state}/ceph/ceph.conf
 user = ratoon
 timeout = {rbd_timeout}
 [sweep]
-interval_seconds = 2
+interval_seconds = 5
 """
 
 
 class Process:
     """Ratoon's process, which a test may kill and start again over the same database."""
 
-    def __init__(self, dir, http_timeout=30, rbd_timeout=15):
+    def __init__(self, dir, http_timeout=30, rbd_timeout=15, nodes=64):
         self.dir, self.process = dir, None
         dir.mkdir(parents=True, exist_ok=True)
         self.binary = dir / 'ratoon'
@@ -57,7 +59,7 @@ class Process:
             self.port = free.getsockname()[1]
         self.url = f'http://127.0.0.1:{self.port}'
         self.conf = dir / 'ratoon.conf'
-        self.conf.write_text(CONF.format(dir=dir, port=self.port, auth_url=AUTH_URL, state=STATE, http_timeout=http_timeout,
+        self.conf.write_text(CONF.format(dir=dir, port=self.port, auth_url=AUTH_URL, state=STATE, http_timeout=http_timeout, nodes=nodes,
                                          rbd_timeout=rbd_timeout, password=(STATE / 'password').read_text().strip()))
         self.conf.chmod(0o600)
         self.run('manage', 'db', 'upgrade')
@@ -66,15 +68,16 @@ class Process:
         with open(self.dir / 'ratoon.out', 'ab') as out:
             subprocess.run([self.binary, '--config-file', self.conf, *arguments], check=True, stdout=out, stderr=out)
 
-    def start(self, failpoint=None):
+    def start(self, failpoint=None, role='all', wait_for_answer=True):
         assert not self.alive(), 'it runs already'
         environment = {name: value for name, value in os.environ.items() if not name.startswith(('OS_', 'RATOON_'))}
         if failpoint:
             environment['RATOON_FAILPOINT'] = failpoint
         with open(self.dir / 'ratoon.out', 'ab') as out:
-            self.process = subprocess.Popen([self.binary, '--config-file', self.conf, 'all'], env=environment, stdout=out,
+            self.process = subprocess.Popen([self.binary, '--config-file', self.conf, role], env=environment, stdout=out,
                                             stderr=out, stdin=subprocess.DEVNULL, start_new_session=True)
-        wait('Ratoon to answer', self.answers, 30, 0.05)
+        if wait_for_answer:
+            wait('Ratoon to answer', self.answers, 30, 0.05)
         return self
 
     def answers(self):

@@ -1,6 +1,6 @@
 """Restore elsewhere and back: nothing that the guest ever wrote is lost, its last words at power-off included."""
 import orphans
-from proof import boots, guest_agrees, shutdown_moment, trail, trails
+from proof import boot, guest_agrees, shutdown_moment, trail, trails
 
 
 def newest_safety(client, server):
@@ -12,7 +12,9 @@ def parked_system_disk(service, server):
     return f'vms/ratoon.{rows[-1]["id"]}'
 
 
-def test_what_the_guest_wrote_at_power_off_is_there_again_after_restoring_elsewhere_and_back(service, project, client):
+def test_what_the_guest_wrote_at_power_off_is_there_again_after_restoring_elsewhere_and_back(service, cloud):
+    project = cloud.project()
+    client = service.client(project.owner)
     server = project.server(volumes=2)
     originals = server.attachments()
     a = client.capture(server, 'a')
@@ -20,21 +22,19 @@ def test_what_the_guest_wrote_at_power_off_is_there_again_after_restoring_elsewh
     client.capture(server, 'b')
     server.ticking()
 
-    came_up = len(boots(server))
     client.restore(a)
     last_words = trail(parked_system_disk(service, server))
     assert last_words.phase == 'shutdown'
     branched = client.tree(server)
     assert [branch['name'] for branch in branched['branches'] if branch['current']] == ['branch-2']
     assert not set(server.attachments()) & set(originals), 'the restored volumes are new ones'
-    server.booted_since(came_up)
+    server.came_up()
     assert all(one.counter < last_words.counter for one in trails(server)), 'it went back in time'
     client.capture(server, 'c')
 
-    came_up = len(boots(server))
     client.restore_branch(server, 'main')
-    server.booted_since(came_up)
-    met = boots(server)[-1]
+    server.came_up()
+    met = boot(server)
     assert [seen.name for seen in met] == ['vda', 'vdb', 'vdc']
     assert {(seen.trail.counter, seen.trail.epoch, seen.trail.phase) for seen in met} == {
         (last_words.counter, last_words.epoch, 'shutdown')}, met
@@ -43,7 +43,9 @@ def test_what_the_guest_wrote_at_power_off_is_there_again_after_restoring_elsewh
     orphans.none_are_left(service, project, [server], originals)
 
 
-def test_bytes_in_ceph_are_those_of_the_power_off_when_a_stopped_server_goes_there_and_back(service, project, client):
+def test_bytes_in_ceph_are_those_of_the_power_off_when_a_stopped_server_goes_there_and_back(service, cloud):
+    project = cloud.project()
+    client = service.client(project.owner)
     server = project.server(volumes=2)
     originals = server.attachments()
     a = client.capture(server, 'a')

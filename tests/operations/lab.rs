@@ -153,6 +153,7 @@ impl Lab {
     }
 
     /// A running server with a system disk only.
+    #[allow(dead_code)] // the simulation uses it
     pub async fn with_a_bare_server() -> Self {
         let cloud = FakeCloud::new();
         let server = cloud.add_server("web");

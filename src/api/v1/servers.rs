@@ -12,6 +12,7 @@ use crate::api::page::Query;
 use crate::app;
 use crate::app::servers::ServerDetail;
 use crate::domain::snapshot::Consistency;
+use crate::error::Error;
 use crate::store::trees::ServerTree;
 
 fn view(detail: &ServerDetail) -> Value {
@@ -72,6 +73,9 @@ fn tree_view(tree: &ServerTree) -> Value {
 pub async fn list(state: web::Data<ApiState>, caller: Caller, request: HttpRequest) -> Answer {
     let query = Query::of(&request, &["project_id", "all_projects"])?;
     let page = query.page(state.settings.limit_max)?;
+    if query.text("sort").is_some() {
+        return Err(Error::bad_field("sort", "Servers come in the order of their ids.").into());
+    }
     let project = project_of(&caller.0, &query)?;
     let details = state.app.list_servers(&caller.0, project.as_deref(), &page).await?;
     let last = details.last().map(|detail| detail.record.id.to_string());

@@ -434,7 +434,13 @@ fn choose_branch(world: &RestoreWorld<'_>, request: &RestoreRequest, plan: &mut 
         {
             BranchChoice::Continue(world.forest.current_branch.unwrap_or_default())
         }
-        (None, _) => BranchChoice::New(world.forest.free_branch_name()),
+        (None, _) => {
+            let for_safety = match &plan.safety {
+                Safety::Take(BranchChoice::New(name)) => Some(name.as_str()),
+                _ => None,
+            };
+            BranchChoice::New(world.forest.free_branch_name_besides(for_safety))
+        }
     });
     Ok(())
 }

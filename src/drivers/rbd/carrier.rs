@@ -39,16 +39,15 @@ pub(super) fn make(
             return Ok(name);
         }
         drop(carrier);
-        if snapshots.is_empty() {
-            // Not finished, perhaps not even a clone yet (its maker died): nothing hangs on it, so begin again.
-            carriers.remove(&name)?;
-        } else {
+        if !snapshots.is_empty() {
             // It was finished once, and heads hang on it by a snapshot that was removed: give it another.
             need(carriers, &name, Access::Write)?.create_snapshot(CARRIER_SNAPSHOT)?;
             return Ok(name);
         }
     }
-    carriers.finish_removals(&name)?;
+    // Not there, or not finished, perhaps not even a clone yet, or half removed (its maker or remover died): in each of
+    // these cases nothing hangs on it.
+    carriers.remove(&name)?;
     let shape =
         Shape { features: (shape.features & FEATURES) | FEATURE_LAYERING, striping: None, data_pool: None, ..*shape };
     pool.clone_image(parent, snapshot, carriers, &name, &shape)?;
@@ -81,9 +80,8 @@ pub(super) fn remove_if_unused(carriers: &Pool, origin: DiskSnapshotId) -> Resul
             drop(carrier);
             need(carriers, &name, Access::Write)?.remove_snapshot(CARRIER_SNAPSHOT)?;
         }
-        carriers.remove(&name)?;
     }
-    carriers.finish_removals(&name)
+    carriers.remove(&name).map(|_| ())
 }
 
 fn need(carriers: &Pool, name: &str, access: Access) -> Result<super::image::Image> {

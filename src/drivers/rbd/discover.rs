@@ -22,7 +22,7 @@ pub struct HeadImage {
     pub image_id: String,
 }
 
-/// All heads of a pool that snapshots cover, in one listing.
+/// All heads of a pool that snapshots cover, in one listing; such as are being removed are still among them.
 pub(super) fn heads(pool: &Pool) -> Result<Vec<HeadImage>> {
     Ok(pool
         .list()?
@@ -61,9 +61,9 @@ pub(super) fn discover(pool: &Pool, backend: &str, server: &ServerFacts) -> Resu
     disks.sort_by_key(|(key, ..)| order(key));
     found.left_out.sort_by(|a, b| a.key.cmp(&b.key));
     for (key, kind, listed) in disks {
-        // Renamed or deleted between the listing and here: the caller looks again before it acts.
-        let Some(image) = pool.open_id(&listed.id, Access::Read)? else { continue };
-        if image.name() != listed.name {
+        // Renamed or deleted between the listing and here, or being removed: the caller looks again before it acts.
+        let Some(image) = pool.open_name(&listed.name, Access::Read)? else { continue };
+        if image.id() != listed.id {
             continue;
         }
         found.disks.push(FoundDisk {

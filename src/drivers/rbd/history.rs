@@ -46,7 +46,7 @@ impl Image {
     /// See [`Image::size_bytes`].
     pub fn snapshots(&self) -> Result<Vec<Snapshot>> {
         // SAFETY: the image is open, the array has room for `count` entries; C ends the list with a null name.
-        let (code, mut infos) = fill(SnapInfoT::empty, |infos, count| unsafe {
+        let (code, mut infos) = fill(16, SnapInfoT::empty, |infos, count| unsafe {
             let mut room = c_int::try_from(*count).unwrap_or(c_int::MAX);
             let code = (self.api().rbd_snap_list)(self.handle(), infos, &raw mut room);
             *count = usize::try_from(if code < 0 { room } else { code }).unwrap_or_default();
@@ -134,7 +134,7 @@ impl Image {
 
     fn children_here(&self, snapshot: &str) -> Result<Vec<String>> {
         // SAFETY: the image is open, the array has room for `count` entries.
-        let (code, mut specs) = fill(LinkedImageSpecT::empty, |specs, count| unsafe {
+        let (code, mut specs) = fill(16, LinkedImageSpecT::empty, |specs, count| unsafe {
             (self.api().rbd_list_children3)(self.handle(), specs, count)
         });
         check(code, || format!("list the clones of {}@{snapshot}", self.label()))?;

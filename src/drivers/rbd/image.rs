@@ -225,7 +225,7 @@ impl Image {
     pub fn watchers(&self) -> Result<Vec<String>> {
         let own = i64::try_from(self.connection.client_id()).unwrap_or(-1);
         // SAFETY: the image is open, the array has room for `count` entries.
-        let (code, mut watchers) = fill(WatcherT::empty, |watchers, count| unsafe {
+        let (code, mut watchers) = fill(16, WatcherT::empty, |watchers, count| unsafe {
             (self.api().rbd_watchers_list)(self.raw, watchers, count)
         });
         check(code, || format!("list who has RBD image {} open", self.label()))?;

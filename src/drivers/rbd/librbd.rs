@@ -81,16 +81,6 @@ pub(super) struct WatcherT {
     pub cookie: u64,
 }
 
-/// `rbd_trash_image_info_t`; `time_t` is 64 bits wide wherever Ceph is packaged.
-#[repr(C)]
-pub(super) struct TrashInfoT {
-    pub id: *mut c_char,
-    pub name: *mut c_char,
-    pub source: c_int,
-    pub deletion_time: i64,
-    pub deferment_end_time: i64,
-}
-
 impl ImageSpecT {
     /// An entry for C to fill.
     pub(super) fn empty() -> Self {
@@ -109,19 +99,6 @@ impl SnapInfoT {
     /// An entry for C to fill; also the mark of a list's end.
     pub(super) fn empty() -> Self {
         Self { id: 0, size: 0, name: std::ptr::null() }
-    }
-}
-
-impl TrashInfoT {
-    /// An entry for C to fill.
-    pub(super) fn empty() -> Self {
-        Self {
-            id: std::ptr::null_mut(),
-            name: std::ptr::null_mut(),
-            source: 0,
-            deletion_time: 0,
-            deferment_end_time: 0,
-        }
     }
 }
 
@@ -154,8 +131,6 @@ pub(super) mod option {
 pub(super) const SNAP_NAMESPACE_USER: c_int = 0;
 /// `RBD_SNAP_NAMESPACE_TYPE_TRASH`.
 pub(super) const SNAP_NAMESPACE_TRASH: c_int = 2;
-/// `RBD_TRASH_IMAGE_SOURCE_REMOVING`: an image whose removal has begun.
-pub(super) const TRASH_SOURCE_REMOVING: c_int = 3;
 
 macro_rules! table {
     ($( $library:ident { $( fn $name:ident($($argument:ty),* $(,)?) $(-> $result:ty)?; )* } )*) => {
@@ -209,9 +184,6 @@ table! {
         fn rbd_rename(IoctxT, *const c_char, *const c_char) -> c_int;
         fn rbd_remove(IoctxT, *const c_char) -> c_int;
         fn rbd_clone3(IoctxT, *const c_char, *const c_char, IoctxT, *const c_char, OptionsT) -> c_int;
-        fn rbd_trash_list(IoctxT, *mut TrashInfoT, *mut usize) -> c_int;
-        fn rbd_trash_list_cleanup(*mut TrashInfoT, usize);
-        fn rbd_trash_remove(IoctxT, *const c_char, bool) -> c_int;
         fn rbd_image_options_create(*mut OptionsT);
         fn rbd_image_options_destroy(OptionsT);
         fn rbd_image_options_set_string(OptionsT, c_int, *const c_char) -> c_int;
@@ -249,17 +221,20 @@ table! {
     }
 }
 
-/// Calls C with an array that grows until all fits. `call` gets the array and its length, and sets the length to what it
+/// Calls C with an array that grows until all fits, from `room` entries on. `call` gets the array and its length, and sets the length to what it
 /// filled, or, answering `ERANGE`, to what it needs. Returns its last answer and, if that is no error, the filled part.
-pub(super) fn fill<T>(empty: impl Fn() -> T, mut call: impl FnMut(*mut T, &mut usize) -> c_int) -> (c_int, Vec<T>) {
-    let mut room = 64;
+pub(super) fn fill<T>(
+    mut room: usize,
+    empty: impl Fn() -> T,
+    mut call: impl FnMut(*mut T, &mut usize) -> c_int,
+) -> (c_int, Vec<T>) {
     loop {
         let mut entries: Vec<T> = (0..room).map(|_| empty()).collect();
         let mut count = room;
         let code = call(entries.as_mut_ptr(), &mut count);
         if code == -ERANGE {
             // A little more than asked for: others may appear meanwhile.
-            room = count.max(room) + 64;
+            room = count.max(room) + 16;
             continue;
         }
         entries.truncate(if code < 0 { 0 } else { count });
@@ -305,6 +280,7 @@ mod tests {
     #[test]
     fn arrays_grow_until_all_fits() {
         let (code, entries) = fill(
+            1,
             || 0_u8,
             |_, count| {
                 let fits = *count >= 200;

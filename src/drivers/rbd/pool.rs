@@ -15,7 +15,7 @@ use std::sync::Arc;
 use super::connection::{Connection, as_setup_fault, c_string, own_str};
 use super::errno::{self, ENOENT, check};
 use super::image::{Access, Image, Shape};
-use super::librbd::{Api, ImageSpecT, ImageT, IoctxT, OptionsT, TRASH_SOURCE_REMOVING, TrashInfoT, fill, option};
+use super::librbd::{Api, ImageSpecT, ImageT, IoctxT, OptionsT, fill, option};
 use super::naming::IMAGE_PREFIX;
 use crate::error::{Error, Result};
 
@@ -72,14 +72,14 @@ impl Pool {
         self.connection.client_id()
     }
 
-    /// All images, as the pool's directory has them.
+    /// All images, as the pool's directory has them, and those that somebody has begun to remove.
     ///
     /// # Errors
     /// As [`super::errno`] maps them.
     pub fn list(&self) -> Result<Vec<Listed>> {
         // SAFETY: the ioctx is live, the array has room for `count` entries.
         let (code, mut specs) =
-            fill(ImageSpecT::empty, |specs, count| unsafe { (self.api().rbd_list2)(self.io, specs, count) });
+            fill(1024, ImageSpecT::empty, |specs, count| unsafe { (self.api().rbd_list2)(self.io, specs, count) });
         check(code, || format!("list the images of pool {}", self.name))?;
         // SAFETY: the filled entries hold terminated strings.
         let listed = specs.iter().map(|spec| unsafe { Listed { id: own_str(spec.id), name: own_str(spec.name) } });
@@ -246,7 +246,8 @@ impl Pool {
         Ok(())
     }
 
-    /// Removes an image by name; `false` if there is none.
+    /// Removes an image by name; `false` if there is none. Finishes what a dead process has begun to remove: such an image
+    /// is still listed, but opens no more under its name.
     ///
     /// # Errors
     /// `Conflict` if it has snapshots or is open somewhere.
@@ -259,41 +260,6 @@ impl Pool {
         }
         check(code, || format!("remove RBD image {}/{name}", self.name))?;
         Ok(true)
-    }
-
-    /// Finishes removals of images of this name that were interrupted: `rbd_remove` works by way of the pool's trash,
-    /// and who dies in between leaves the image there, marked as being removed.
-    ///
-    /// # Errors
-    /// As [`super::errno`] maps them.
-    pub fn finish_removals(&self, name: &str) -> Result<()> {
-        for id in self.begun_removals(name)? {
-            let c_id = c_string(&id)?;
-            // SAFETY: the ioctx is live, the string terminated. "force" passes over the deferment time only.
-            let code = unsafe { (self.api().rbd_trash_remove)(self.io, c_id.as_ptr(), true) };
-            if code != -ENOENT {
-                check(code, || format!("finish the removal of RBD image {}/{name} (id {id})", self.name))?;
-            }
-        }
-        Ok(())
-    }
-
-    fn begun_removals(&self, name: &str) -> Result<Vec<String>> {
-        // SAFETY: the ioctx is live, the array has room for `count` entries.
-        let (code, mut entries) =
-            fill(TrashInfoT::empty, |entries, count| unsafe { (self.api().rbd_trash_list)(self.io, entries, count) });
-        check(code, || format!("list the trash of pool {}", self.name))?;
-        let found = entries
-            .iter()
-            .filter(|entry| entry.source == TRASH_SOURCE_REMOVING)
-            // SAFETY: the filled entries hold terminated strings.
-            .map(|entry| unsafe { (own_str(entry.id), own_str(entry.name)) })
-            .filter(|(_, entry_name)| entry_name == name)
-            .map(|(id, _)| id)
-            .collect();
-        // SAFETY: frees the strings of exactly the filled entries; they are not used again.
-        unsafe { (self.api().rbd_trash_list_cleanup)(entries.as_mut_ptr(), entries.len()) };
-        Ok(found)
     }
 }
 

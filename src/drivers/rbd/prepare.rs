@@ -59,8 +59,10 @@ pub(super) fn prepare(pool: &Pool, carriers: Option<&Pool>, wanted: &Wanted) -> 
             return Ok(id);
         }
         remove_unused(pool, image, &name)?;
+    } else {
+        // One that was being removed when its remover died would be in the way.
+        pool.remove(&name)?;
     }
-    pool.finish_removals(&name)?;
     make(pool, carriers, wanted, &name)
 }
 
@@ -149,8 +151,9 @@ pub(super) fn discard(pool: &Pool, carriers: Option<&Pool>, origin: DiskSnapshot
         && let Some(image) = pool.open_id(&id, Access::Read)?
     {
         remove_unused(pool, image, &name)?;
+    } else {
+        pool.remove(&name)?;
     }
-    pool.finish_removals(&name)?;
     carriers.map_or(Ok(()), |carriers| carrier::remove_if_unused(carriers, origin))
 }
 

@@ -2,7 +2,7 @@
 
 use super::carrier;
 use super::image::Access;
-use super::naming::{META_PARKED, snapshot_name};
+use super::naming::{META_LAYER, META_PARKED, META_SERVER, snapshot_name};
 use super::open;
 use super::pool::Pool;
 use crate::domain::disk::Layer;
@@ -13,13 +13,11 @@ use crate::ids::DiskSnapshotId;
 /// Takes the snapshot, or finds it taken.
 pub(super) fn capture(pool: &Pool, layer: &Layer, id: DiskSnapshotId) -> Result<Captured> {
     let name = snapshot_name(id);
-    // Looked for without a watch first: a repeated step disturbs nobody.
-    let image = open::need(pool, layer, Access::Read)?;
+    // Opened once, for writing: the guest may be paused until this returns.
+    let image = open::need(pool, layer, Access::Write)?;
     let snapshot = match image.snapshot(&name)? {
         Some(taken) => taken,
         None => {
-            drop(image);
-            let image = open::need(pool, layer, Access::Write)?;
             image.create_snapshot(&name)?;
             image.snapshot(&name)?.ok_or_else(|| image.missing_snapshot(&name))?
         }
@@ -56,13 +54,18 @@ pub(super) fn equals(pool: &Pool, layer: &Layer, origin: DiskSnapshotId) -> Resu
     Ok(!image.changed_since(&name)?)
 }
 
-/// Says on the image since when it is parked, or takes that away.
+/// Says on the image whose it is and since when it is parked, or takes the latter away: its name tells an operator nothing.
 pub(super) fn label(pool: &Pool, layer: &Layer, parked_at: Option<&str>) -> Result<()> {
     let has = open::need(pool, layer, Access::Read)?.metadata()?.contains_key(META_PARKED);
     match parked_at {
         // The first time is the true one: a repeated step leaves it.
         Some(_) if has => Ok(()),
-        Some(when) => open::need(pool, layer, Access::Write)?.set_metadata(META_PARKED, when),
+        Some(when) => {
+            let image = open::need(pool, layer, Access::Write)?;
+            image.set_metadata(META_SERVER, &layer.server_id.to_string())?;
+            image.set_metadata(META_LAYER, &layer.id.to_string())?;
+            image.set_metadata(META_PARKED, when)
+        }
         None if has => open::need(pool, layer, Access::Write)?.remove_metadata(META_PARKED),
         None => Ok(()),
     }

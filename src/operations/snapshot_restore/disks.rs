@@ -3,7 +3,7 @@
 use futures::future::join_all;
 
 use super::{Incoming, Origin, Slot, SnapshotRestore};
-use crate::domain::disk::{DiskSnapshot, Layer};
+use crate::domain::disk::{DiskSnapshot, Layer, LayerRole, Placement};
 use crate::drivers::{NewLayer, Source};
 use crate::error::{Error, Result};
 use crate::operations::volume_order::{self, Placed};
@@ -73,9 +73,10 @@ impl SnapshotRestore {
     /// Waits until nobody has a named disk open: QEMU lets go a moment after Nova says that the server is stopped.
     pub(super) async fn quiet(&mut self, cx: &StepContext<'_>) -> Result<()> {
         let tree = cx.tree().await?;
-        for incoming in self.params.incoming.iter().filter(|incoming| incoming.named) {
-            let Some(head) = incoming.instead_of else { continue };
-            let head = tree.layer(head)?;
+        let heads = tree.layers.iter().filter(|layer| {
+            layer.role == LayerRole::Head && cx.world.drivers.placement(&layer.backend) == Placement::Named
+        });
+        for head in heads.filter(|_| self.moves_disks()) {
             let driver = cx.world.drivers.get(&head.backend)?;
             cx.wait("the disks of the stopped server to be let go", cx.world.settings.watcher_timeout, || async {
                 Ok(driver.users(head).await?.is_empty().then_some(()))
@@ -138,6 +139,9 @@ impl SnapshotRestore {
         if !self.moves_disks() {
             return Ok(());
         }
+        if self.server_is_gone(cx).await? {
+            return Ok(()); // Nova has taken its volumes off
+        }
         let wanted = self.placed(&cx.tree().await?, &self.params.order_before)?;
         volume_order::arrange(cx, &wanted).await
     }
@@ -177,6 +181,9 @@ impl SnapshotRestore {
     }
 
     pub(super) async fn undo_swap(&mut self, cx: &StepContext<'_>) -> Result<()> {
+        if self.server_is_gone(cx).await? {
+            return Ok(()); // and its head with it, whichever that was
+        }
         let tree = cx.tree().await?;
         for (head, next) in self.swaps(&tree)?.iter().rev() {
             cx.world.drivers.get(&head.backend)?.swap(&cx.call(), next, head).await?;

@@ -197,7 +197,7 @@ impl Work for SnapshotRestore {
         match step {
             "lock" => self.unlock(cx).await,
             "prepare" => self.undo_prepare(cx).await,
-            "stop" => self.start(cx).await,
+            "stop" => self.undo_stop(cx).await,
             "safety" => self.undo_safety(cx).await,
             "arrange" => self.undo_arrange(cx).await,
             "swap" => self.undo_swap(cx).await,

@@ -55,7 +55,7 @@ impl SnapshotRestore {
 
     /// A server that stays stopped equals the node that came back whole, until something starts it.
     async fn equals_afterwards(&self, cx: &StepContext<'_>) -> Result<Option<(crate::ids::SnapshotId, String)>> {
-        if self.was_running() || !self.params.whole {
+        if self.was_running() || !self.params.whole || self.server_is_gone(cx).await? {
             return Ok(None);
         }
         let actions = cx.world.compute.actions(cx.operation.server_id).await?;

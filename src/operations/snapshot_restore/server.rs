@@ -80,6 +80,27 @@ impl SnapshotRestore {
         }
     }
 
+    /// The way back from a stop. A server that cannot be started (Nova shows it in error) must not keep our lock for ever: its
+    /// disks are as they were, and the warning says what is left to do.
+    pub(super) async fn undo_stop(&mut self, cx: &StepContext<'_>) -> Result<()> {
+        match self.start(cx).await {
+            Err(error) if !error.is_retryable() => {
+                let warning = format!("The server could not be started again: {}", error.chain());
+                tracing::error!(error = %error.chain(), "the server cannot be started again after its restore was undone");
+                cx.world.store.warn(cx.fence, &warning).await
+            }
+            other => other,
+        }
+    }
+
+    /// Whether the server was deleted while the operation ran.
+    pub(super) async fn server_is_gone(&self, cx: &StepContext<'_>) -> Result<bool> {
+        match cx.world.compute.server(cx.operation.server_id).await {
+            Err(error) if error.kind() == Kind::NotFound => Ok(true),
+            other => other.map(|_| false),
+        }
+    }
+
     /// Refuses, for now, while Nova is doing anything with the server, or it is not stopped any more.
     pub(super) async fn nova_must_rest(&self, cx: &StepContext<'_>) -> Result<()> {
         let server = cx.world.compute.server(cx.operation.server_id).await?;

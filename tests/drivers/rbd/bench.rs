@@ -206,8 +206,11 @@ impl Bench {
         for pool in ["vms", "images"] {
             for name in self.images(pool) {
                 let spec = format!("{pool}/{name}");
-                let snaps = self.rbd(&["snap", "ls", "--all", "--format", "json", &spec]);
-                let snaps: serde_json::Value = serde_json::from_str(&snaps).unwrap();
+                let Ok(snaps) = self.try_run("rbd", &["snap", "ls", "--all", "--format", "json", &spec], b"") else {
+                    found.push(format!("{spec} (being removed)"));
+                    continue;
+                };
+                let snaps: serde_json::Value = serde_json::from_slice(&snaps).unwrap();
                 for snap in snaps.as_array().unwrap() {
                     found.push(format!("{spec}@{}", snap["name"].as_str().unwrap()));
                 }
@@ -226,7 +229,8 @@ impl Bench {
     }
 
     fn images(&self, pool: &str) -> Vec<String> {
-        self.rbd(&["ls", "-p", pool]).lines().filter(|name| self.is_ours(name)).map(str::to_owned).collect()
+        let names = self.try_run("rbd", &["ls", "-p", pool], b"").unwrap_or_default();
+        String::from_utf8_lossy(&names).lines().filter(|name| self.is_ours(name)).map(str::to_owned).collect()
     }
 
     fn is_ours(&self, name: &str) -> bool {
@@ -250,6 +254,6 @@ impl Drop for Bench {
                 return;
             }
         }
-        println!("left behind: {:?}", self.traces());
+        println!("left behind: {:?} {:?}", self.images("vms"), self.images("images"));
     }
 }

@@ -126,3 +126,27 @@ async fn a_parked_layer_says_so() {
     }
     assert!(bench.meta(&spec).get("ratoon.parked").is_none());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn long_lists_are_read_to_their_end() {
+    let Some(bench) = bench() else { return };
+    let head = bench.disk("disk", &[]);
+    let image = bench.somebody_opens(&head.backend_id);
+    for number in 0..140 {
+        image.set_metadata(&format!("key{number:03}"), &"x".repeat(if number == 0 { 9000 } else { number })).unwrap();
+    }
+    let metadata = image.metadata().unwrap();
+    let ours: Vec<_> = metadata.iter().filter(|(key, _)| key.starts_with("key")).collect();
+    assert_eq!(ours.len(), 140);
+    assert_eq!((metadata["key000"].len(), metadata["key139"].len()), (9000, 139));
+    // Each takes up to a second: the monitors hand out snapshot numbers.
+    for number in 0..18 {
+        image.create_snapshot(&format!("s{number:02}")).unwrap();
+    }
+    let snapshots = image.snapshots().unwrap();
+    assert_eq!(snapshots.len(), 18);
+    assert!(snapshots.windows(2).all(|pair| pair[0].id < pair[1].id), "oldest first");
+    drop(image);
+    let found = bench.driver.discover(&bench.server_facts()).await.unwrap();
+    assert_eq!(found.disks[0].foreign_snapshots.len(), 18);
+}

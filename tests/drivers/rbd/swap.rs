@@ -124,8 +124,11 @@ async fn a_missing_next_is_noticed_before_anything_moves() {
 async fn the_sweep_gives_a_lost_head_its_name() {
     let Some(bench) = bench() else { return };
     let head = bench.disk("disk", &[]);
+    let heads = [head.clone()];
     assert!(!bench.driver.heal_head(&head).await.unwrap());
+    assert!(bench.driver.missing_heads(&heads).await.unwrap().is_empty());
     bench.rbd(&["rename", &format!("vms/{}_disk", bench.server), &format!("vms/ratoon.{}", head.id)]);
+    assert_eq!(bench.driver.missing_heads(&heads).await.unwrap(), heads);
     assert!(bench.driver.heal_head(&head).await.unwrap());
     assert!(!bench.driver.heal_head(&head).await.unwrap());
     let name = bench.driver.find_by_id(&head.backend_id).await.unwrap();

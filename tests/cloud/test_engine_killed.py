@@ -1,0 +1,135 @@
+"""kill -9 of the engine at every event that operations log, and at random moments: each operation ends finished or undone,
+the server has its disks and its power, nobody's lock is left, and storage is what the tree says."""
+import random
+import signal
+import time
+
+import pytest
+
+import orphans
+from conftest import SEED, SOAK
+from proof import boot, guest_agrees, trails
+from service import Process
+from victims import Victims
+
+CAPTURE = ['inspect', 'pause', 'capture', 'resume', 'check', 'record']
+RESTORE = ['lock', 'prepare', 'stop', 'quiet', 'safety', 'arrange', 'swap', 'verify', 'record', 'label', 'start', 'unlock', 'prune']
+CAPTURE_UNDOES = ['capture', 'pause']
+RESTORE_UNDOES = ['swap', 'arrange', 'safety', 'stop', 'prepare', 'lock']
+FORWARD = [f'{kind}/{step}:{event}' for kind, steps in (('snapshot_create', CAPTURE), ('snapshot_restore', RESTORE))
+           for step in steps for event in ('started', 'done')]
+BACKWARD = [f'{kind}/{step}:{event}' for kind, steps in (('snapshot_create', CAPTURE_UNDOES), ('snapshot_restore', RESTORE_UNDOES))
+            for step in steps for event in ('undo_started', 'undo_done')]
+LAST_BEFORE_RECORD = {'snapshot_create': 'snapshot_create/check:done', 'snapshot_restore': 'snapshot_restore/verify:done'}
+RANDOM_MOMENTS, RANDOM_MOMENTS_SAMPLE, EVENTS_SAMPLE, UNDO_SAMPLE = 30, 2, 4, 1
+LONGEST_S = {'snapshot_create': 4.0, 'snapshot_restore': 18.0}  # about as long as they take: moments are spread over it
+
+
+def sample(things, count):
+    return things if SOAK else sorted(random.Random(SEED).sample(things, count), key=things.index)
+
+
+@pytest.fixture(scope='module')
+def process(directory):
+    process = Process(directory / 'killed')
+    yield process
+    process.stop()
+
+
+@pytest.fixture(scope='module')
+def victims(cloud, process):
+    victims = Victims(cloud, process.client)
+    yield victims
+    if process.alive():
+        victims.retire()
+
+
+@pytest.fixture
+def victim(process, victims):
+    if not process.alive():
+        process.start()
+    return victims.next()
+
+
+def begin(kind, victim):
+    """Asks for the operation and returns its id; None when the engine was faster dead than its answer here."""
+    if kind == 'snapshot_create':
+        return victim.client.begin_capture(victim.server, 'killed')['operation_id']
+    return victim.client.begin_restore(victim.base)
+
+
+def all_is_well(process, victim, kind, operation, before):
+    """Finished or undone: never half."""
+    assert operation['status'] in ('succeeded', 'failed', 'cancelled'), operation
+    server = victim.server
+    server.is_('ACTIVE')
+    if kind == 'snapshot_restore' and operation['status'] == 'succeeded':
+        server.came_up()
+        guest_agrees(server, victim.base_trails)
+    else:
+        server.ticking()
+        now = trails(server)
+        assert [trail.label for trail in now] == [trail.label for trail in before]
+        assert all(new.counter >= old.counter for new, old in zip(now, before)), 'it lost what the guest had written'
+    assert boot(server) is not None
+    orphans.none_are_left(process, victim.project, [server], victim.own_volumes)
+    status = {'succeeded': 'available'}.get(operation['status'], 'error') if kind == 'snapshot_create' else 'available'
+    found = process.rows('SELECT status FROM snapshots WHERE id = ?', operation['snapshot_id'])
+    assert found == [{'status': status}]
+
+
+def test_the_events_at_which_the_engine_is_killed_are_all_that_operations_log(process, victim):
+    process.stop()
+    process.start()
+    logged = []
+    for kind in LAST_BEFORE_RECORD:
+        operation = victim.client.succeeded(begin(kind, victim))
+        logged += [f'{kind}/{event["step"]}:{event["event"]}' for event in operation['events'] if event['step'] != 'end']
+    print('\n'.join(FORWARD + BACKWARD))
+    assert logged == FORWARD
+
+
+@pytest.mark.parametrize('event', sample(FORWARD, EVENTS_SAMPLE))
+def test_killed_at(process, victim, event):
+    kind = event.partition('/')[0]
+    victim.server.ticking()
+    before = trails(victim.server)
+    process.stop()
+    process.start(failpoint=event)
+    id = begin(kind, victim)
+    assert process.died() and process.process.returncode == -signal.SIGABRT, f'the failpoint was not reached\n{process.tail()}'
+    process.start()
+    all_is_well(process, victim, kind, victim.client.finished(id), before)
+
+
+@pytest.mark.parametrize('event', sample(BACKWARD, UNDO_SAMPLE))
+def test_killed_while_it_undoes_at(process, victim, event):
+    kind = event.partition('/')[0]
+    before = trails(victim.server)
+    process.stop()
+    process.start(failpoint=LAST_BEFORE_RECORD[kind])
+    id = begin(kind, victim)
+    assert process.died(), f'the failpoint was not reached\n{process.tail()}'
+    process.start(failpoint=event, role='api')
+    victim.client.ask('POST', f'/v1/operations/{id}/cancel')
+    process.stop()
+    process.start(failpoint=event, wait_for_answer=False)
+    assert process.died() and process.process.returncode == -signal.SIGABRT, f'the failpoint was not reached\n{process.tail()}'
+    process.start()
+    operation = victim.client.finished(id)
+    assert operation['status'] == 'cancelled'
+    all_is_well(process, victim, kind, operation, before)
+
+
+@pytest.mark.parametrize('number', range(RANDOM_MOMENTS if SOAK else RANDOM_MOMENTS_SAMPLE))
+def test_killed_at_a_random_moment(process, victim, chance, number):
+    kind = chance.choice(['snapshot_create', 'snapshot_restore', 'snapshot_restore'])
+    before = trails(victim.server)
+    id = begin(kind, victim)
+    moment = chance.uniform(0, LONGEST_S[kind])
+    time.sleep(moment)  # the moment itself is what is tested
+    process.kill()
+    where = process.rows('SELECT step, kind FROM operation_events WHERE operation_id = ? ORDER BY id DESC LIMIT 1', id)
+    print(f'killed {moment:.2f} s after the start of {kind}, last event {where}')
+    process.start()
+    all_is_well(process, victim, kind, victim.client.finished(id), before)

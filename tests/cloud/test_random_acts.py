@@ -1,0 +1,155 @@
+"""Two hundred random acts against real Ceph and Cinder, compared with a byte-level model after each restore."""
+import collections
+
+import pytest
+
+import orphans
+from conftest import SOAK
+from proof import boot, digest, disks, newest_snapshot, trail, trails
+from service import Process
+
+ACTS = 200 if SOAK else 12
+ACTS_A_SERVER = 50  # a clone of a clone of a clone ... is a depth that each server starts anew
+WEIGHTS = {'run': 3, 'scribble': 3, 'capture': 3, 'restore': 4, 'restore_some': 2, 'restore_branch': 2}
+BLOCK = 4096
+FREE = (900 << 20, 1 << 30)  # nothing of the guest's file systems is there
+
+
+class Model:
+    """What each node's disks hold, and what the live ones do: a digest of all bytes, by the disk's place in the server."""
+
+    def __init__(self, project, client, service, chance):
+        self.project, self.client, self.service, self.chance = project, client, service, chance
+        self.server = project.server(volumes=2)
+        self.own_volumes = self.server.attachments()
+        self.nodes = {}
+        self.log = collections.Counter()
+        self.running = True
+        self.capture()
+
+    def specs(self):
+        return disks(self.server)
+
+    def learn_new_nodes(self, contents=None):
+        """Nodes that an act has made: their contents are read from Ceph, or are those that the live disks had."""
+        for node in self.client.tree(self.server)['nodes']:
+            if node['id'] not in self.nodes:
+                self.nodes[node['id']] = contents or self.read_node(node['id'])
+
+    def read_node(self, id):
+        rows = self.service.rows('''SELECT l.backend, l.role, l.key, l.id AS layer, l.backend_id AS volume, l.server_id,
+            d.origin_id, d.backend_id FROM disk_snapshots d JOIN layers l ON l.id = d.layer_id
+            WHERE d.snapshot_id = ? ORDER BY d.position''', id)
+        specs = []
+        for row in rows:
+            if row['backend'] == 'rbd':
+                image = f'{row["server_id"]}_{row["key"]}' if row['role'] == 'head' else f'ratoon.{row["layer"]}'
+                specs.append(f'vms/{image}@ratoon-{row["origin_id"]}')
+            else:
+                specs.append(f'volumes/volume-{row["volume"]}@snapshot-{row["backend_id"]}')
+        return [(digest(spec), trail(spec)) for spec in specs]
+
+    def live(self):
+        return [(digest(spec), trail(spec)) for spec in self.specs()]
+
+    # Acts
+
+    def act(self):
+        names = [name for name in WEIGHTS if name != 'scribble' or not self.running]
+        name = self.chance.choices(names, [WEIGHTS[name] for name in names])[0]
+        self.log[name] += 1
+        print(f'{name}{" (running)" if self.running else ""}', end=' ', flush=True)
+        getattr(self, name)()
+
+    def run(self):
+        """The guest runs a bit, and mostly is stopped again."""
+        if not self.running:
+            self.server.start()
+        self.server.ticking()
+        self.running = self.chance.random() < 0.25
+        if not self.running:
+            self.server.stop()
+
+    def scribble(self):
+        """Random bytes at random places of a stopped server's disks: more than the guest writes."""
+        import rbd
+        from proof import pool
+        for spec in self.specs():
+            where, _, name = spec.partition('/')
+            with rbd.Image(pool(where), name) as image:
+                for _ in range(self.chance.randrange(1, 4)):
+                    at = self.chance.randrange(FREE[0], FREE[1] - 64 * BLOCK, BLOCK)
+                    image.write(self.chance.randbytes(BLOCK * self.chance.randrange(1, 64)), at)
+        # What an outsider writes starts no server: the model must not let Ratoon believe that the disks rested.
+        self.server.start()
+        self.server.stop()
+
+    def capture(self):
+        contents = None if self.running else self.live()
+        self.client.capture(self.server, f'node-{len(self.nodes)}')
+        if self.running:
+            contents = [(digest(newest_snapshot(spec)), trail(newest_snapshot(spec))) for spec in self.specs()]
+        self.learn_new_nodes(contents)
+
+    def restore(self):
+        self.restore_node(self.any_node())
+
+    def restore_some(self):
+        node = self.any_node()
+        places = sorted(self.chance.sample(range(3), self.chance.choice([1, 2])))
+        self.restore_node(node, [['disk', '/dev/vdb', '/dev/vdc'][place] for place in places], places)
+
+    def restore_branch(self):
+        tree = self.client.tree(self.server)
+        branch = self.chance.choice([one for one in tree['branches'] if one['tip_snapshot_id']])
+        self.restore_node(branch['tip_snapshot_id'], act=lambda: self.client.restore_branch(self.server, branch['name']))
+
+    def any_node(self):
+        return self.chance.choice(self.client.tree(self.server)['nodes'])['id']
+
+    def restore_node(self, node, names=None, places=(0, 1, 2), act=None):
+        before = None if self.running else self.live()
+        labels = [one.label for one in trails(self.server)]
+        if act:
+            act()
+        else:
+            self.client.restore({'id': node}, **({'disks': names} if names else {}))
+        self.learn_new_nodes(before)
+        wanted = [self.nodes[node][place] if place in places else (before or [None] * 3)[place] for place in range(3)]
+        if before:
+            found = self.live()
+            for place in range(3):
+                assert found[place] == wanted[place], f'disk {place} after a restore of {names or "all"} from {node}'
+            assert self.server.status() == 'SHUTOFF'
+            return
+        self.server.came_up()
+        for place, (seen, want) in enumerate(zip(boot(self.server), wanted)):
+            assert seen.trail.label == labels[place]
+            if want:
+                assert seen.trail == want[1], f'disk {place} after a restore of {names or "all"} from {node}'
+            else:
+                assert seen.trail.phase == 'shutdown', 'a disk that stays holds what the guest wrote last'
+
+
+@pytest.fixture
+def big_service(directory):
+    process = Process(directory / 'random', nodes=4096).start()
+    yield process
+    process.stop()
+
+
+def test_random_acts_agree_with_a_byte_level_model(cloud, big_service, chance):
+    left, total = ACTS, collections.Counter()
+    while left:
+        project = cloud.project()
+        project.quota(volumes=-1, snapshots=-1, gigabytes=-1)
+        model = Model(project, big_service.client(project.owner), big_service, chance)
+        for _ in range(min(left, ACTS_A_SERVER)):
+            model.act()
+            left -= 1
+        orphans.none_are_left(big_service, project, [model.server], model.own_volumes)
+        total += model.log
+        if model.running:
+            model.server.stop()
+    print(dict(total))
+    assert sum(total.values()) == ACTS
