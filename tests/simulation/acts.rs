@@ -195,6 +195,8 @@ impl Simulation {
             Err(error) => return self.tell(format!("restore refused: {error}")),
         };
         let node = self.model.nodes[&target].clone();
+        let lines: Vec<&str> = node.disks.iter().map(|disk| disk.line.as_str()).collect();
+        self.tell(format!("asks for all of {target}: {lines:?}"));
         let before = self.lab.volumes();
         let ended = self.carry_out(id, "restore").await;
         let untouched = self.lab.volumes() == before;
@@ -214,6 +216,10 @@ impl Simulation {
         let Some(target) = self.random.pick(&known).copied() else { return };
         let node = self.model.nodes[&target].clone();
         let place = self.random.below(node.disks.len());
+        let line = &node.disks[place].line;
+        if node.disks.iter().filter(|disk| disk.line == *line).count() > 1 {
+            return; // its owner had attached an older volume of the same line too: nobody could say which is meant
+        }
         let tree = self.lab.tree().await;
         let part = tree.disks_of(target)[place].clone();
         let disk = tree.layer(part.layer_id).unwrap().disk_id.to_string();
@@ -229,6 +235,12 @@ impl Simulation {
             Ok(id) => id,
             Err(error) => return self.tell(format!("restore of one disk refused: {error}")),
         };
+        let lines: Vec<&str> = self.model.live.iter().map(|disk| disk.line.as_str()).collect();
+        self.tell(format!(
+            "asks for disk {} of the {} of {target}; live {lines:?}",
+            node.disks[place].line,
+            node.disks.len()
+        ));
         let ended = self.carry_out(id, "restore of one disk").await;
         let wanted = node.disks[place].clone();
         if node.disks.len() == 1 {
@@ -303,6 +315,10 @@ impl Simulation {
         self.lab.probe.forget();
         self.lab.cloud.clear_faults();
         self.lab.cloud.set_power_looks(0);
+        while self.lab.cloud.peek(self.lab.server).unwrap().task_state.is_some() {
+            // A start that was left out with a warning comes about all the same.
+            self.lab.app.compute.server(self.lab.server).await.unwrap();
+        }
         self.tell(format!(
             "{what} with {engines} engines, fault {fault:?}: {} {:?} {:?}",
             operation.status.as_str(),
