@@ -125,13 +125,21 @@ async fn dead_engines(
     others: &mut HashMap<EngineId, Seen>,
 ) -> Result<Vec<EngineId>> {
     let mut dead = Vec::new();
-    for engine in world.store.engines().await?.into_iter().filter(|engine| engine.id != id) {
-        let seen = others.entry(engine.id).or_insert_with(|| Seen { beats: engine.beats, at: clock::Instant::now() });
-        if seen.beats != engine.beats {
-            *seen = Seen { beats: engine.beats, at: clock::Instant::now() };
+    let mut engines: Vec<(EngineId, i64)> =
+        world.store.engines().await?.into_iter().map(|engine| (engine.id, engine.beats)).collect();
+    // One that was forgotten and holds an operation all the same shows no counter: it enters again, or is dead.
+    for engine in world.store.engines_at_work().await? {
+        if !engines.iter().any(|(known, _)| *known == engine) {
+            engines.push((engine, -1));
+        }
+    }
+    for (engine, beats) in engines.into_iter().filter(|(engine, _)| *engine != id) {
+        let seen = others.entry(engine).or_insert_with(|| Seen { beats, at: clock::Instant::now() });
+        if seen.beats != beats {
+            *seen = Seen { beats, at: clock::Instant::now() };
         }
         if settings.alone || seen.at.elapsed() >= settings.lease {
-            dead.push(engine.id);
+            dead.push(engine);
         }
     }
     Ok(dead)

@@ -203,6 +203,10 @@ pub trait Work: Send + Sync {
     async fn undo(&mut self, step: &'static str, cx: &StepContext<'_>) -> Result<()>;
     /// After everything was undone: sets the rows right.
     async fn unwound(&mut self, cx: &StepContext<'_>, reason: &str) -> Result<()>;
+    /// Whether the next engine may go on only after a while: not when something waits that must not.
+    fn may_rest(&self) -> bool {
+        true
+    }
     /// What the steps learned so far.
     fn state(&self) -> Result<serde_json::Value>;
 }

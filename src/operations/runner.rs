@@ -100,6 +100,9 @@ pub async fn run(world: &World, operation: &Operation, stop: watch::Receiver<boo
 impl Run<'_> {
     async fn until_final(&mut self) -> std::result::Result<OperationStatus, Halt> {
         loop {
+            if *self.stop.borrow() && !self.status.is_final() && self.work.may_rest() {
+                return Err(Halt::Draining);
+            }
             match self.status {
                 OperationStatus::Queued | OperationStatus::Running => self.forward().await?,
                 OperationStatus::Unwinding => self.backward().await?,

@@ -419,6 +419,11 @@ impl Work for SnapshotCreate {
         cx.world.store.change_tree(cx.fence, cx.operation.server_id, &change).await
     }
 
+    /// A paused server does not wait for the next engine; a pause is over when its length is known.
+    fn may_rest(&self) -> bool {
+        !self.pauses() || self.state.pause_ms.is_some()
+    }
+
     fn state(&self) -> Result<serde_json::Value> {
         untyped(&self.state)
     }

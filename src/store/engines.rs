@@ -1,9 +1,9 @@
 //! Engines: processes that run operations, with the counters by which others see that they live.
 
 use sea_orm::sea_query::Expr;
-use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, ExprTrait, QueryFilter};
+use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, ExprTrait, QueryFilter, QuerySelect};
 
-use super::rows::engine;
+use super::rows::{engine, operation};
 use super::{Store, database_error, from_id};
 use crate::clock;
 use crate::error::Result;
@@ -50,6 +50,24 @@ impl Store {
             .await
             .map_err(database_error)?;
         if moved.rows_affected == 0 { self.enter_engine(id, host).await } else { Ok(()) }
+    }
+
+    /// The engines that hold operations which are not final, whether or not they are entered.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn engines_at_work(&self) -> Result<Vec<EngineId>> {
+        let ids: Vec<Option<String>> = operation::Entity::find()
+            .select_only()
+            .column(operation::Column::EngineId)
+            .filter(operation::Column::Status.is_in(["queued", "running", "unwinding"]))
+            .filter(operation::Column::EngineId.is_not_null())
+            .distinct()
+            .into_tuple()
+            .all(&self.read)
+            .await
+            .map_err(database_error)?;
+        ids.iter().flatten().map(|id| from_id("operations.engine_id", id)).collect()
     }
 
     /// All engines.

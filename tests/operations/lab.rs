@@ -153,6 +153,7 @@ impl Lab {
     }
 
     /// A running server with a system disk only.
+    #[allow(dead_code)] // the simulation uses it
     pub async fn with_a_bare_server() -> Self {
         let cloud = FakeCloud::new();
         let server = cloud.add_server("web");
@@ -260,6 +261,11 @@ impl Lab {
     pub async fn must_succeed(&self, id: OperationId) {
         let ended = self.finish(id).await;
         assert_eq!(ended.status, OperationStatus::Succeeded, "{:?} {:?}", ended.error, ended.warnings);
+    }
+
+    /// The world with connections of its own.
+    pub async fn world_of_another_process(&self) -> World {
+        World { store: open(self.folder.path()).await, ..self.world.clone() }
     }
 
     /// A new engine takes what waits, or what earlier engines left.

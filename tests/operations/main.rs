@@ -4,6 +4,7 @@
 
 mod basics;
 mod cases;
+mod engines;
 mod faults;
 mod lab;
 mod loops;
