@@ -48,7 +48,7 @@ bench: toolchain
 	@tests/bench/run
 
 docs: toolchain
-	@RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --workspace
+	@RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" cargo doc --locked --no-deps --workspace --document-private-items
 
 # The generated files under etc/; a test compares them.
 sample: build

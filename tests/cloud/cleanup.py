@@ -4,11 +4,12 @@ RBD first: with snapshots on a head Nova needs a minute for a delete, and leaves
 the servers deleted, then the volumes by Cinder, and what is left of ours in the pools is removed, children before parents.
 """
 import contextlib
+import subprocess
 import time
 
 import rbd
 
-from cloud import LEDGER, PREFIX, Person, Refused
+from cloud import LEDGER, MINICLOUD, PREFIX, Person, Refused
 from proof import POOLS, foreign, pool
 
 PATIENCE_S = 90
@@ -90,10 +91,12 @@ class Leftovers:
 
     def remove_one_of_cinder(self, thing):
         kind, id, status = thing
-        since = self.deleting.setdefault(id, time.monotonic()) if status == 'deleting' else time.monotonic() - STUCK_S
-        if time.monotonic() - since < STUCK_S:
+        if status == 'deleting':
+            if time.monotonic() - self.deleting.setdefault(id, time.monotonic()) > STUCK_S:
+                self.deleting.clear()
+                print(f'cleanup: Cinder has hung in the delete of {id}; a new cinder-volume goes on with it')
+                subprocess.run([MINICLOUD / 'minicloud', 'restart', 'cinder-volume'], check=True, stdout=subprocess.DEVNULL)
             return
-        self.deleting.pop(id, None)
         if status != 'available':
             fresh = {'attach_status': 'detached', 'migration_status': 'none'} if kind == 'volumes' else {}
             quietly(self.admin.cinder, 'POST', f'/{kind}/{id}/action', {'os-reset_status': {'status': 'available', **fresh}})

@@ -1,4 +1,5 @@
 """The cloud under test: its people, servers and volumes. Everything that takes time is awaited, until a deadline."""
+import fcntl
 import os
 import pathlib
 import time
@@ -79,6 +80,8 @@ class Cloud:
     """The cloud as its administrator sees it, and what the tests have made in it."""
 
     def __init__(self):
+        self.lock = open(STATE / 'lock-of-tests', 'w')  # each run takes away what it finds of another's
+        fcntl.flock(self.lock, fcntl.LOCK_EX)
         self.admin = Person('admin', 'admin')
         self.projects, self.servers, self.flavors = [], [], []
         self._ids = {}
