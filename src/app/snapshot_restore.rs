@@ -156,6 +156,7 @@ impl Rows<'_> {
                 target: self.target.id,
                 incoming,
                 outgoing,
+                volumes_before: self.look.server.volumes.iter().map(|volume| volume.volume_id.clone()).collect(),
                 order_before,
                 order_after,
                 safety,

@@ -86,21 +86,6 @@ impl Forest {
         self.nodes.iter().any(|node| node.branch_id == branch)
     }
 
-    /// A node and its ancestors, nearest first.
-    #[must_use]
-    pub fn path_to_root(&self, id: SnapshotId) -> Vec<SnapshotId> {
-        let mut path = Vec::new();
-        let mut here = self.node(id);
-        while let Some(node) = here {
-            path.push(node.id);
-            if path.len() > self.nodes.len() {
-                break; // a cycle, which `check` reports
-            }
-            here = node.parent_id.and_then(|parent| self.node(parent));
-        }
-        path
-    }
-
     /// Nodes in the order in which a tree is drawn: parents before children, each with its depth (roots: 0).
     #[must_use]
     pub fn preorder(&self) -> Vec<(usize, &Snapshot)> {

@@ -173,6 +173,9 @@ impl StepContext<'_> {
 pub enum Reversal {
     /// It has an undo.
     Undo,
+    /// It has an undo that only removes what the step made: when that fails for good again and again, a warning names what is
+    /// left and the undoing goes on, because a server waits to be started and unlocked.
+    UndoOrLeave,
     /// It changes nothing, or what it changes needs no undo, for this reason.
     Nothing(&'static str),
     /// From its beginning on there is only forward.

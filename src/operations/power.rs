@@ -42,7 +42,9 @@ pub async fn stop(cx: &StepContext<'_>) -> Result<()> {
     let limit = cx.world.settings.stop_timeout;
     let server = idle(cx, limit).await?;
     if server.status != ServerStatus::Shutoff {
-        cx.world.compute.stop(cx.operation.server_id).await?;
+        // Refused while Nova is at work: its owner may have begun something since the look.
+        let id = cx.operation.server_id;
+        cx.wait("Nova to stop the server", limit, || async { cx.world.compute.stop(id).await.map(Some) }).await?;
     }
     reached(cx, &ServerStatus::Shutoff, limit).await.map(|_| ())
 }

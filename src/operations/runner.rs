@@ -221,7 +221,8 @@ impl Run<'_> {
         let Some(step) = usize::try_from(self.step).ok().and_then(|place| self.steps.get(place)).copied() else {
             return self.end_unwound().await;
         };
-        if step.reversal == Reversal::Undo {
+        let undoable = matches!(step.reversal, Reversal::Undo | Reversal::UndoOrLeave);
+        if undoable {
             self.log(&step, EventKind::UndoStarted, None).await?;
             let mut tries = 0;
             loop {
@@ -233,12 +234,19 @@ impl Run<'_> {
                 if self.lost_claim(&error) {
                     return Err(Halt::Gone);
                 }
+                let hopeless = !error.is_retryable() && tries >= self.world.settings.attempts_max;
+                if hopeless && step.reversal == Reversal::UndoOrLeave {
+                    let warning = format!("undo of {}: {}", step.name, error.chain());
+                    tracing::error!(step = step.name, tries, error = %error.chain(), "undo failed for good; something is left behind");
+                    self.insist(|| self.world.store.warn(self.fence, &warning)).await?;
+                    break;
+                }
                 tracing::error!(step = step.name, tries, error = %error.chain(), "undo failed; it is tried until it succeeds");
                 self.pause_between_tries(tries).await?;
             }
         }
         self.step -= 1;
-        if step.reversal == Reversal::Undo {
+        if undoable {
             self.log(&step, EventKind::UndoDone, None).await?;
         }
         Ok(())

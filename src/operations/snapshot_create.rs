@@ -28,7 +28,7 @@ pub const KIND: &str = "snapshot_create";
 pub const STEPS: [Step; 6] = [
     Step { name: "inspect", reversal: Reversal::Nothing("only looks") },
     Step { name: "pause", reversal: Reversal::Undo },
-    Step { name: "capture", reversal: Reversal::Undo },
+    Step { name: "capture", reversal: Reversal::UndoOrLeave },
     Step { name: "resume", reversal: Reversal::Nothing("the pause's undo resumes too") },
     Step { name: "check", reversal: Reversal::Nothing("only looks") },
     Step { name: "record", reversal: Reversal::PointOfNoReturn },

@@ -24,12 +24,13 @@ pub fn kept(current: &[String], wanted: &[Placed]) -> usize {
     current.iter().zip(wanted).take_while(|(have, want)| **have == want.volume_id).count()
 }
 
-/// Makes the server's attached volumes exactly `wanted`, in order. Safe to repeat at any point.
+/// Makes the server's attached volumes exactly `wanted`, in order, as far as they are `known`: a volume that is none of ours
+/// stays where it is. Safe to repeat at any point.
 ///
 /// # Errors
 /// When Nova refuses, or an attachment does not come about in time.
-pub async fn arrange(cx: &StepContext<'_>, wanted: &[Placed]) -> Result<()> {
-    let current = attached(cx).await?;
+pub async fn arrange(cx: &StepContext<'_>, wanted: &[Placed], known: &[String]) -> Result<()> {
+    let current = attached(cx, known).await?;
     let keep = kept(&current, wanted);
     for volume in current[keep..].iter().rev() {
         detach(cx, volume).await?;
@@ -37,15 +38,15 @@ pub async fn arrange(cx: &StepContext<'_>, wanted: &[Placed]) -> Result<()> {
     for placed in &wanted[keep..] {
         attach(cx, placed).await?;
     }
-    verify(cx, wanted).await
+    verify(cx, wanted, known).await
 }
 
 /// Asserts that the server's attached volumes are `wanted`, in order.
 ///
 /// # Errors
 /// `Backend` naming both orders.
-pub async fn verify(cx: &StepContext<'_>, wanted: &[Placed]) -> Result<()> {
-    let current = attached(cx).await?;
+pub async fn verify(cx: &StepContext<'_>, wanted: &[Placed], known: &[String]) -> Result<()> {
+    let current = attached(cx, known).await?;
     let names: Vec<&str> = wanted.iter().map(|placed| placed.volume_id.as_str()).collect();
     if current == names {
         return Ok(());
@@ -54,17 +55,27 @@ pub async fn verify(cx: &StepContext<'_>, wanted: &[Placed]) -> Result<()> {
         .retryable())
 }
 
-async fn attached(cx: &StepContext<'_>) -> Result<Vec<String>> {
+async fn attached(cx: &StepContext<'_>, known: &[String]) -> Result<Vec<String>> {
     let server = cx.world.compute.server(cx.operation.server_id).await?;
-    Ok(server.volumes.into_iter().map(|volume| volume.volume_id).collect())
+    let ids = server.volumes.into_iter().map(|volume| volume.volume_id);
+    Ok(ids.filter(|id| known.contains(id)).collect())
+}
+
+/// Asks Nova for something that it refuses while it is at work on the server (its owner may be making an image), until it
+/// takes it.
+async fn ask<F>(cx: &StepContext<'_>, what: &str, act: impl Fn() -> F) -> Result<()>
+where
+    F: Future<Output = Result<()>>,
+{
+    cx.wait(what, cx.world.settings.stop_timeout, || async { act().await.map(Some) }).await
 }
 
 async fn detach(cx: &StepContext<'_>, volume_id: &str) -> Result<()> {
     let id = cx.operation.server_id;
-    cx.world.compute.detach(id, volume_id).await?;
+    ask(cx, "Nova to detach a volume", || cx.world.compute.detach(id, volume_id)).await?;
     let what = format!("volume {volume_id} to be detached");
     cx.wait(&what, cx.world.settings.attach_timeout, || async move {
-        Ok((!attached(cx).await?.iter().any(|have| have == volume_id)).then_some(()))
+        Ok(attached(cx, &[volume_id.to_owned()]).await?.is_empty().then_some(()))
     })
     .await
 }
@@ -81,11 +92,11 @@ async fn attach(cx: &StepContext<'_>, placed: &Placed) -> Result<()> {
         Ok(users.iter().all(|user| *user == server).then_some(()))
     })
     .await?;
-    cx.world.compute.attach(id, &placed.volume_id, &placed.attachment).await?;
+    ask(cx, "Nova to attach a volume", || cx.world.compute.attach(id, &placed.volume_id, &placed.attachment)).await?;
     let what = format!("volume {} to be attached", placed.volume_id);
     cx.wait(&what, cx.world.settings.attach_timeout, || async {
         let users = driver.users(&probe).await?;
-        let listed = attached(cx).await?.contains(&placed.volume_id);
+        let listed = !attached(cx, std::slice::from_ref(&placed.volume_id)).await?.is_empty();
         Ok((listed && users.contains(&server)).then_some(()))
     })
     .await

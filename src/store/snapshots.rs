@@ -1,11 +1,13 @@
 //! Snapshots: nodes of the forest.
 
+use sea_orm::sea_query::Expr;
 use sea_orm::{
     ActiveValue::{NotSet, Set},
     ColumnTrait, Condition, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
 };
 
-use super::rows::snapshot;
+use super::operations::in_the_way;
+use super::rows::{server, snapshot};
 use super::{Page, Store, database_error, from_id, from_json, from_optional_id, from_word, to_json};
 use crate::domain::snapshot::{Snapshot, SnapshotStatus};
 use crate::error::{Error, Result};
@@ -171,7 +173,7 @@ impl Store {
     /// Changes the words of a snapshot. A safety snapshot that is given a name becomes an ordinary one: it is kept.
     ///
     /// # Errors
-    /// `NotFound`; when the database does not answer.
+    /// `NotFound`; `Conflict` for a safety snapshot whose server's operation may be about to remove it.
     pub async fn describe_snapshot(
         &self,
         id: SnapshotId,
@@ -188,6 +190,13 @@ impl Store {
             .transpose()?
             .ok_or_else(|| Error::not_found("Snapshot", id))?;
         if let Some(name) = name {
+            if found.safety {
+                let id = found.server_id.to_string();
+                let record = server::Entity::find_by_id(id).one(&tx).await.map_err(database_error)?;
+                if let Some(operation) = record.and_then(|record| record.operation_id) {
+                    return Err(in_the_way(&operation)); // it may be removing this very snapshot
+                }
+            }
             name.clone_into(&mut found.name);
             found.safety = false;
         }
@@ -195,7 +204,16 @@ impl Store {
             description.clone_into(&mut found.description);
         }
         found.updated_at = crate::clock::now();
-        snapshot::Entity::update(row_of(&found)?).exec(&tx).await.map_err(database_error)?;
+        // These columns alone: an engine may be writing the others.
+        snapshot::Entity::update_many()
+            .col_expr(snapshot::Column::Name, Expr::value(found.name.as_str()))
+            .col_expr(snapshot::Column::Description, Expr::value(found.description.as_str()))
+            .col_expr(snapshot::Column::Safety, Expr::value(found.safety))
+            .col_expr(snapshot::Column::UpdatedAt, Expr::value(found.updated_at.naive_utc()))
+            .filter(snapshot::Column::Id.eq(id.to_string()))
+            .exec(&tx)
+            .await
+            .map_err(database_error)?;
         tx.commit().await.map_err(database_error)?;
         Ok(found)
     }

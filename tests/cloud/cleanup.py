@@ -4,12 +4,12 @@ RBD first: with snapshots on a head Nova needs a minute for a delete, and leaves
 the servers deleted, then the volumes by Cinder, and what is left of ours in the pools is removed, children before parents.
 """
 import contextlib
-import subprocess
 import time
 
+import pymysql
 import rbd
 
-from cloud import LEDGER, MINICLOUD, PREFIX, Person, Refused
+from cloud import LEDGER, PREFIX, STATE, Person, Refused
 from proof import POOLS, foreign, pool
 
 PATIENCE_S = 90
@@ -92,15 +92,24 @@ class Leftovers:
     def remove_one_of_cinder(self, thing):
         kind, id, status = thing
         if status == 'deleting':
-            if time.monotonic() - self.deleting.setdefault(id, time.monotonic()) > STUCK_S:
-                self.deleting.clear()
-                print(f'cleanup: Cinder has hung in the delete of {id}; a new cinder-volume goes on with it')
-                subprocess.run([MINICLOUD / 'minicloud', 'restart', 'cinder-volume'], check=True, stdout=subprocess.DEVNULL)
+            if time.monotonic() - self.deleting.setdefault(id, time.monotonic()) > STUCK_S and kind == 'snapshots':
+                self.purge_snapshot(id)
             return
         if status != 'available':
             fresh = {'attach_status': 'detached', 'migration_status': 'none'} if kind == 'volumes' else {}
             quietly(self.admin.cinder, 'POST', f'/{kind}/{id}/action', {'os-reset_status': {'status': 'available', **fresh}})
         self.admin.cinder('DELETE', f'/{kind}/{id}')
+
+    def purge_snapshot(self, id):
+        """Cinder has forgotten a delete (its worker's log does not even mention it), and asking again does not help."""
+        print(f'cleanup: Cinder has forgotten the delete of snapshot {id}; it is removed by force')
+        database = pymysql.connect(unix_socket=str(STATE / 'run' / 'mysql.sock'), user='root', autocommit=True)
+        with database, database.cursor() as cursor:
+            cursor.execute('SELECT volume_id FROM cinder.snapshots WHERE id = %s', id)
+            with rbd.Image(pool('volumes'), f'volume-{cursor.fetchone()[0]}') as image:
+                quietly(image.unprotect_snap, f'snapshot-{id}')
+                quietly(image.remove_snap, f'snapshot-{id}')
+            cursor.execute("UPDATE cinder.snapshots SET deleted = 1, status = 'deleted' WHERE id = %s", id)
 
     def images_left(self):
         return [(name, image) for name in POOLS for image in rbd.RBD().list(pool(name)) if self.is_ours(name, image)]

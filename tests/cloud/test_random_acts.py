@@ -26,6 +26,8 @@ class Model:
         self.log = collections.Counter()
         self.running = True
         self.capture()
+        self.server.stop()  # most acts on a stopped server: there every byte can be compared
+        self.running = False
 
     def specs(self):
         return disks(self.server)
@@ -56,7 +58,8 @@ class Model:
 
     def act(self):
         names = [name for name in WEIGHTS if name != 'scribble' or not self.running]
-        name = self.chance.choices(names, [WEIGHTS[name] for name in names])[0]
+        weights = [WEIGHTS[name] * (4 if self.running and name == 'run' else 1) for name in names]
+        name = self.chance.choices(names, weights)[0]
         self.log[name] += 1
         print(f'{name}{" (running)" if self.running else ""}', end=' ', flush=True)
         getattr(self, name)()

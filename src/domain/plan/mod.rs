@@ -20,15 +20,6 @@ pub enum BranchChoice {
     New(String),
 }
 
-/// The layer of a disk that was found on the server: known, or met for the first time.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum LiveLayer {
-    /// In our rows.
-    Known(LayerId),
-    /// Not yet.
-    New,
-}
-
 /// A live disk with what we know of it.
 #[derive(Debug, Clone)]
 pub struct LiveDisk {

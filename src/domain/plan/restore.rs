@@ -159,6 +159,15 @@ pub fn plan(world: &RestoreWorld<'_>, request: &RestoreRequest) -> Result<Restor
         }
     }
     let (order, order_kept) = order(world, &moves, &leaves, whole);
+    for slot in &order[order_kept..] {
+        if let Slot::Stays(place) = slot
+            && let Some(reason) = &world.live[*place].disk.unsupported
+        {
+            let key = &world.live[*place].disk.key;
+            return Err(Error::conflict(format!("Disk {key} would have to be detached and attached again: {reason}."))
+                .remedy("Detach it first, or restore other disks only."));
+        }
+    }
     let mut plan = RestorePlan {
         moves,
         leaves,

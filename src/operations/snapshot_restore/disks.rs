@@ -10,6 +10,9 @@ use crate::operations::volume_order::{self, Placed};
 use crate::operations::{StepContext, power};
 use crate::store::trees::ServerTree;
 
+/// How often the renames are tried between two things that Nova does with the server.
+const SWAP_TRIES_MAX: u32 = 20;
+
 /// A part of a node with the layer it lies on.
 fn source<'a>(tree: &'a ServerTree, part: &'a DiskSnapshot) -> Result<Source<'a>> {
     Ok(Source { layer: tree.layer(part.layer_id)?, origin: part.origin, backend_id: &part.backend_id })
@@ -60,6 +63,9 @@ impl SnapshotRestore {
     }
 
     pub(super) async fn undo_prepare(&mut self, cx: &StepContext<'_>) -> Result<()> {
+        if self.state.used {
+            return Ok(()); // see `note_use`
+        }
         let tree = cx.tree().await?;
         for (incoming, part) in self.cloned() {
             let source = source(&tree, tree.disk_snapshot(part)?)?;
@@ -88,6 +94,7 @@ impl SnapshotRestore {
 
     pub(super) async fn safety(&mut self, cx: &StepContext<'_>) -> Result<()> {
         let Some(id) = self.params.safety else { return Ok(()) };
+        power::idle(cx, cx.world.settings.stop_timeout).await?;
         self.nova_must_rest(cx).await?;
         let tree = cx.tree().await?;
         let call = cx.call();
@@ -116,6 +123,12 @@ impl SnapshotRestore {
         Ok(())
     }
 
+    /// Ids of all volumes that this restore takes off or puts on.
+    fn known(&self, tree: &ServerTree) -> Result<Vec<String>> {
+        let slots = self.params.order_before.iter().chain(&self.params.order_after);
+        slots.map(|slot| self.layer(tree, slot.layer).map(|layer| layer.backend_id)).collect()
+    }
+
     fn placed(&self, tree: &ServerTree, order: &[Slot]) -> Result<Vec<Placed>> {
         order
             .iter()
@@ -130,9 +143,10 @@ impl SnapshotRestore {
         if !self.moves_disks() {
             return Ok(());
         }
+        power::idle(cx, cx.world.settings.stop_timeout).await?;
         self.nova_must_rest(cx).await?;
-        let wanted = self.placed(&cx.tree().await?, &self.params.order_after)?;
-        volume_order::arrange(cx, &wanted).await
+        let tree = cx.tree().await?;
+        volume_order::arrange(cx, &self.placed(&tree, &self.params.order_after)?, &self.known(&tree)?).await
     }
 
     pub(super) async fn undo_arrange(&mut self, cx: &StepContext<'_>) -> Result<()> {
@@ -142,8 +156,9 @@ impl SnapshotRestore {
         if self.server_is_gone(cx).await? {
             return Ok(()); // Nova has taken its volumes off
         }
-        let wanted = self.placed(&cx.tree().await?, &self.params.order_before)?;
-        volume_order::arrange(cx, &wanted).await
+        self.note_use(cx).await?;
+        let tree = cx.tree().await?;
+        volume_order::arrange(cx, &self.placed(&tree, &self.params.order_before)?, &self.known(&tree)?).await
     }
 
     /// The pairs that trade the name which Nova expects: (now head, to be head).
@@ -167,23 +182,36 @@ impl SnapshotRestore {
         if swaps.is_empty() {
             return Ok(());
         }
-        power::idle(cx, cx.world.settings.stop_timeout).await?;
-        self.nova_must_rest(cx).await?;
-        for (head, next) in &swaps {
-            cx.world.drivers.get(&head.backend)?.swap(&cx.call(), head, next).await?;
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            power::idle(cx, cx.world.settings.stop_timeout).await?;
+            self.nova_must_rest(cx).await?;
+            for (head, next) in &swaps {
+                cx.world.drivers.get(&head.backend)?.swap(&cx.call(), head, next).await?;
+            }
+            // Whatever Nova began just before the renames may have looked for the disk between them.
+            match self.nova_must_rest(cx).await {
+                Ok(()) => return Ok(()),
+                Err(error) => {
+                    self.swap_back(cx).await?;
+                    if !error.is_retryable() || tries == SWAP_TRIES_MAX {
+                        return Err(error);
+                    }
+                }
+            }
         }
-        // Whatever Nova began just before the renames may have looked for the disk between them.
-        if let Err(error) = self.nova_must_rest(cx).await {
-            self.undo_swap(cx).await?;
-            return Err(error);
-        }
-        Ok(())
     }
 
     pub(super) async fn undo_swap(&mut self, cx: &StepContext<'_>) -> Result<()> {
         if self.server_is_gone(cx).await? {
             return Ok(()); // and its head with it, whichever that was
         }
+        self.note_use(cx).await?;
+        self.swap_back(cx).await
+    }
+
+    async fn swap_back(&self, cx: &StepContext<'_>) -> Result<()> {
         let tree = cx.tree().await?;
         for (head, next) in self.swaps(&tree)?.iter().rev() {
             cx.world.drivers.get(&head.backend)?.swap(&cx.call(), next, head).await?;
@@ -196,7 +224,7 @@ impl SnapshotRestore {
             return Ok(());
         }
         let tree = cx.tree().await?;
-        volume_order::verify(cx, &self.placed(&tree, &self.params.order_after)?).await?;
+        volume_order::verify(cx, &self.placed(&tree, &self.params.order_after)?, &self.known(&tree)?).await?;
         for (head, next) in self.swaps(&tree)? {
             for layer in [&head, &next] {
                 let users = cx.world.drivers.get(&layer.backend)?.users(layer).await?;

@@ -37,10 +37,10 @@ pub const LOCK_PREFIX: &str = "ratoon operation ";
 /// The steps, in order.
 pub const STEPS: [Step; 13] = [
     Step { name: "lock", reversal: Reversal::Undo },
-    Step { name: "prepare", reversal: Reversal::Undo },
+    Step { name: "prepare", reversal: Reversal::UndoOrLeave },
     Step { name: "stop", reversal: Reversal::Undo },
     Step { name: "quiet", reversal: Reversal::Nothing("only waits") },
-    Step { name: "safety", reversal: Reversal::Undo },
+    Step { name: "safety", reversal: Reversal::UndoOrLeave },
     Step { name: "arrange", reversal: Reversal::Undo },
     Step { name: "swap", reversal: Reversal::Undo },
     Step { name: "verify", reversal: Reversal::Nothing("only looks") },
@@ -103,6 +103,9 @@ pub struct Params {
     pub incoming: Vec<Incoming>,
     /// Disks that go.
     pub outgoing: Vec<Outgoing>,
+    /// Ids of all volumes that Nova listed before, in its order, those that no driver serves included.
+    #[serde(default)]
+    pub volumes_before: Vec<String>,
     /// Attached volumes before.
     pub order_before: Vec<Slot>,
     /// Attached volumes afterwards.
@@ -131,6 +134,9 @@ pub struct Params {
 
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 struct State {
+    /// Somebody started the server on the new disks before the restore was recorded: they are not ours to remove.
+    #[serde(default)]
+    used: bool,
     /// Backend ids of the disks that were made.
     prepared: BTreeMap<LayerId, String>,
     /// Parts of the safety snapshot: backend id and size.

@@ -3,6 +3,7 @@
 use super::SnapshotRestore;
 use crate::clock;
 use crate::domain::disk::{Layer, LayerRole};
+use crate::domain::server::ServerStatus;
 use crate::domain::snapshot::{Branch, Consistency, SnapshotStatus};
 use crate::error::Result;
 use crate::operations::StepContext;
@@ -58,7 +59,12 @@ impl SnapshotRestore {
         if self.was_running() || !self.params.whole || self.server_is_gone(cx).await? {
             return Ok(None);
         }
+        // In this order: whatever starts the server after the look is newer than the mark.
         let actions = cx.world.compute.actions(cx.operation.server_id).await?;
+        let server = cx.world.compute.server(cx.operation.server_id).await?;
+        if server.status != ServerStatus::Shutoff || server.task_state.is_some() {
+            return Ok(None);
+        }
         Ok(actions.first().map(|newest| (self.params.target, newest.request_id.clone())))
     }
 
@@ -102,13 +108,21 @@ impl SnapshotRestore {
             change.layers_gone = forgettable(&tree, &self.params.new_layers, self.params.target);
         }
         change.branches_gone.extend(self.params.safety_branch_new);
-        change.layers_gone.extend(
-            tree.layers
-                .iter()
-                .filter(|layer| layer.role == LayerRole::Preparing)
-                .filter(|layer| self.params.incoming.iter().any(|incoming| incoming.layer == layer.id))
-                .map(|layer| layer.id),
-        );
+        for incoming in &self.params.incoming {
+            let mut layer = self.layer(&tree, incoming.layer)?;
+            if layer.role != LayerRole::Preparing {
+                continue;
+            }
+            if self.state.used && !layer.backend_id.is_empty() {
+                layer.role = LayerRole::Parked;
+                if !incoming.named {
+                    layer.key.clone_from(&layer.backend_id);
+                }
+                change.layers.push(layer);
+            } else {
+                change.layers_gone.push(layer.id);
+            }
+        }
         cx.world.store.change_tree(cx.fence, cx.operation.server_id, &change).await
     }
 }

@@ -29,6 +29,11 @@ impl SnapshotRestore {
             ServerStatus::Shutoff => Some(false),
             other => return Err(Error::conflict(format!("The server has become {}.", other.as_str()))),
         };
+        // A step that is repeated after `arrange` cannot be this one: the volumes are still the owner's.
+        if server.volumes.iter().map(|volume| &volume.volume_id).ne(&self.params.volumes_before) {
+            return Err(Error::conflict("The server's volumes have changed since its restore was asked for.")
+                .remedy("Ask again: the plan will be made for the volumes that it has now."));
+        }
         self.must_not_have_run(cx, &server).await
     }
 
@@ -91,6 +96,19 @@ impl SnapshotRestore {
             }
             other => other,
         }
+    }
+
+    /// Before anything is put back: if somebody (an administrator passes our lock) runs the server on the new disks, what the
+    /// guest has written there exists nowhere else. The disks are then kept, parked.
+    pub(super) async fn note_use(&mut self, cx: &StepContext<'_>) -> Result<()> {
+        let server = cx.world.compute.server(cx.operation.server_id).await?;
+        if server.status != ServerStatus::Shutoff && !self.state.used {
+            self.state.used = true;
+            let warning =
+                "The server was started before its restore was recorded; the disks that it ran on are kept, parked.";
+            cx.world.store.warn(cx.fence, warning).await?;
+        }
+        Ok(())
     }
 
     /// Whether the server was deleted while the operation ran.
