@@ -59,9 +59,19 @@ pub async fn start(cx: &StepContext<'_>) -> Result<()> {
     match server.status {
         ServerStatus::Active => {}
         ServerStatus::Paused => cx.world.compute.unpause(cx.operation.server_id).await?,
-        _ => cx.world.compute.start(cx.operation.server_id).await?,
+        _ => {
+            let id = cx.operation.server_id;
+            cx.wait("Nova to start the server", limit, || async { cx.world.compute.start(id).await.map(Some) }).await?;
+        }
     }
-    reached(cx, &ServerStatus::Active, limit).await.map(|_| ())
+    match reached(cx, &ServerStatus::Active, limit).await {
+        Err(error) if error.is_retryable() => {
+            let server = cx.world.compute.server(cx.operation.server_id).await?;
+            let idle = server.task_state.is_none() && server.status == ServerStatus::Shutoff;
+            Err(if idle { Error::conflict("Nova did not start the server.").source(error) } else { error })
+        }
+        other => other.map(|_| ()),
+    }
 }
 
 /// Pauses the server; paused already is success.

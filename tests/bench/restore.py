@@ -26,7 +26,10 @@ WRITTEN_MIB, MIB = 16, 1 << 20
 
 def flavor(cloud, gigabytes):
     body = {'flavor': {'name': f'{PREFIX}{gigabytes}g', 'ram': 128, 'vcpus': 1, 'disk': gigabytes}}
-    return cloud.admin.nova('POST', '/flavors', body)['flavor']['name']
+    made = cloud.admin.nova('POST', '/flavors', body)['flavor']
+    # Sparse, so it fits where Placement counts whole gigabytes: it shall count none.
+    cloud.admin.nova('POST', f'/flavors/{made["id"]}/os-extra_specs', {'extra_specs': {'resources:DISK_GB': '0'}})
+    return made['name']
 
 
 def write(image, size_gb, seed):
@@ -58,6 +61,7 @@ class Subject:
     def roll_back(self, round_number):
         with rbd.Image(pool('vms'), self.copy) as image:
             write(image, self.gigabytes, round_number + 2)
+            image.flush()
             begun = time.monotonic()
             image.rollback_to_snap('node')
             return time.monotonic() - begun

@@ -7,7 +7,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::disk::{DiskKind, DiskSnapshot, Layer, LayerRole, Placement};
 use crate::domain::forest::Forest;
-use crate::domain::plan::capture::{add_need, gibibytes};
 use crate::domain::plan::{BranchChoice, LiveDisk, names_disk, refuse_busy, refuse_unsupported};
 use crate::domain::quota::Need;
 use crate::domain::server::{ServerFacts, ServerStatus};
@@ -199,8 +198,8 @@ pub fn plan(world: &RestoreWorld<'_>, request: &RestoreRequest) -> Result<Restor
         .remedy("Delete some that are no longer needed, or decline the safety snapshot and lose the present."));
     }
     choose_branch(world, request, &mut plan)?;
-    plan.needs = needs(world, &plan);
-    plan.safety_gone = safety_gone(world, &plan, request.target);
+    plan.needs = consequences::needs(world, &plan);
+    plan.safety_gone = consequences::safety_gone(world, &plan, request.target);
     if plan.safety == Safety::Declined && !plan.is_empty() {
         plan.loses = plan
             .moves
@@ -454,58 +453,6 @@ fn choose_branch(world: &RestoreWorld<'_>, request: &RestoreRequest, plan: &mut 
     Ok(())
 }
 
-fn needs(world: &RestoreWorld<'_>, plan: &RestorePlan) -> Vec<(String, Need)> {
-    let mut needs = Vec::new();
-    if matches!(plan.safety, Safety::Take(_)) {
-        for live in world.live.iter().filter(|live| live.disk.unsupported.is_none()) {
-            if (world.placement)(&live.disk.backend) == Placement::Attached {
-                add_need(
-                    &mut needs,
-                    &live.disk.backend,
-                    Need { volumes: 0, snapshots: 1, gigabytes: gibibytes(live.disk.size_bytes) },
-                );
-            }
-        }
-    }
-    for disk in plan.moves.iter().filter(|disk| disk.comeback == Comeback::Clone) {
-        let Some(part) = world.disk_snapshots.iter().find(|part| part.id == disk.disk_snapshot) else { continue };
-        let Some(layer) = world.layers.iter().find(|layer| layer.id == part.layer_id) else { continue };
-        if (world.placement)(&layer.backend) == Placement::Attached {
-            add_need(
-                &mut needs,
-                &layer.backend,
-                Need { volumes: 1, snapshots: 0, gigabytes: gibibytes(part.size_bytes) },
-            );
-        }
-    }
-    needs
-}
-
-/// One safety snapshot a branch is kept: older ones go when a new one is taken there, unless somebody named them, something
-/// was made of them, a parked disk waits to become theirs again, a branch begins at them, or they are what is being restored.
-fn safety_gone(world: &RestoreWorld<'_>, plan: &RestorePlan, target: SnapshotId) -> Vec<SnapshotId> {
-    let Safety::Take(BranchChoice::Continue(branch)) = &plan.safety else { return vec![] };
-    world
-        .forest
-        .nodes
-        .iter()
-        .filter(|node| node.safety && node.branch_id == *branch && node.id != target)
-        .filter(|node| world.forest.children(Some(node.id)).iter().all(|child| child.branch_id == *branch))
-        .filter(|node| !world.forest.branches.iter().any(|branch| branch.fork_snapshot_id == Some(node.id)))
-        .filter(|node| {
-            world.disk_snapshots.iter().filter(|part| part.snapshot_id == node.id).all(|part| {
-                let shared =
-                    world.disk_snapshots.iter().any(|other| other.origin == part.origin && other.id != part.id);
-                let needed = world
-                    .layers
-                    .iter()
-                    .any(|layer| layer.parent == Some(part.origin) || layer.equals == Some(part.origin));
-                !shared && !needed
-            })
-        })
-        .map(|node| node.id)
-        .collect()
-}
-
+mod consequences;
 #[cfg(test)]
 mod tests;

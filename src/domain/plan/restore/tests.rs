@@ -373,7 +373,9 @@ fn a_disk_that_cannot_be_replaced_is_refused_only_where_it_would_be() {
     scene.live[2].disk.unsupported = Some("it is attached to several servers".into());
     let error = ask(&scene, to("a")).unwrap_err();
     assert!(error.chain().contains("several servers"), "{}", error.chain());
-    let plan = ask(&scene, Ask { disks: Some(&["data"]), ..to("a") }).unwrap();
+    let error = ask(&scene, Ask { disks: Some(&["data"]), ..to("a") }).unwrap_err();
+    assert!(error.chain().contains("detached and attached again"), "logs stands behind data: {}", error.chain());
+    let plan = ask(&scene, Ask { disks: Some(&["disk"]), ..to("a") }).unwrap();
     assert_eq!(plan.needs[0].1.snapshots, 1, "the safety snapshot covers data; logs cannot be covered");
 }
 
