@@ -475,7 +475,10 @@ def test_as_a_process(cloud, tmp_path):
                 "snapshot",
                 *argv,
             ],
-            env={"PATH": os.environ["PATH"], "LANG": "C.UTF-8"} | cloud.environment,
+            # The plugin may be on PYTHONPATH instead of being installed.
+            env={name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ}
+            | {"LANG": "C.UTF-8"}
+            | cloud.environment,
             cwd=tmp_path,
             stdin=subprocess.DEVNULL,
             capture_output=True,
