@@ -162,6 +162,7 @@ impl Rows<'_> {
                 safety,
                 was_running: self.plan.stops,
                 whole: self.plan.whole,
+                keeps: self.plan.moves.iter().any(|disk| disk.comeback == Comeback::Keep),
                 current_after: self.plan.current_after,
                 branch_after,
                 branch_new,

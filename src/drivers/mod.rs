@@ -95,8 +95,15 @@ pub trait SnapshotDriver: Send + Sync {
     /// already. Refused with a conflict, and the world as before, when somebody has opened `head` meanwhile.
     async fn swap(&self, call: &Call, head: &Layer, next: &Layer) -> Result<()>;
 
+    /// [`Placement::Attached`] only: the mark of a layer that was just taken off its server. It changes when anybody attaches
+    /// the layer again, and with each change of ours; empty if the backend has none.
+    async fn mark(&self, _layer: &Layer) -> Result<String> {
+        Ok(String::new())
+    }
+
     /// Marks a layer as parked (or, with `parked` false, as an ordinary head again) for those who look at the backend:
-    /// name and metadata. Returns the mark by which a later change by others shows; empty if the backend has none.
+    /// name and metadata. Returns the new mark of a parked layer; empty if the backend has none, or if the layer no longer
+    /// bears [`Layer::parked_mark`]: somebody may have written to it since it was taken off.
     async fn label(&self, call: &Call, layer: &Layer, parked: bool) -> Result<String>;
 
     /// Whether a parked layer still holds what `source` holds: nobody has written to it.

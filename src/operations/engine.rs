@@ -5,16 +5,20 @@
 //! database proves it), so every other engine in the table is dead at once.
 
 use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::clock;
+use crate::domain::operation::Operation;
 use crate::error::Result;
 use crate::ids::EngineId;
 use crate::operations::{World, runner};
+use crate::store::operations::Fence;
 
 /// How an engine works.
 #[derive(Debug, Clone)]
@@ -59,13 +63,7 @@ pub async fn run(world: Arc<World>, settings: EngineSettings, mut stop: watch::R
             match take(&world, id, &settings, &mut others).await {
                 Ok(Some(operation)) => {
                     took = true;
-                    let world = world.clone();
-                    let stop = stop.clone();
-                    tasks.spawn(async move {
-                        if let Err(error) = runner::run(&world, &operation, stop).await {
-                            tracing::error!(operation_id = %operation.id, error = %error.chain(), "operation cannot be run");
-                        }
-                    });
+                    tasks.spawn(work(world.clone(), operation, settings.lease, stop.clone()));
                 }
                 Ok(None) => {}
                 Err(error) => tracing::error!(error = %error.chain(), "cannot look for operations"),
@@ -90,6 +88,25 @@ pub async fn run(world: Arc<World>, settings: EngineSettings, mut stop: watch::R
     Ok(())
 }
 
+/// Runs an operation. One that cannot be run (its row is unreadable, or a step panics) is given back after a while: it must
+/// neither be held for ever nor be tried without pause.
+async fn work(world: Arc<World>, operation: Operation, rest: Duration, mut stop: watch::Receiver<bool>) {
+    let why = match AssertUnwindSafe(runner::run(&world, &operation, stop.clone())).catch_unwind().await {
+        Ok(Ok(_)) => return,
+        Ok(Err(error)) => error.chain(),
+        Err(_) => "it panicked; the message is on stderr".to_owned(),
+    };
+    tracing::error!(operation_id = %operation.id, kind = %operation.kind, error = %why, "operation cannot be run; it is tried again later");
+    tokio::select! {
+        () = clock::sleep(rest) => {}
+        _ = stop.wait_for(|stop| *stop) => {}
+    }
+    let fence = Fence { operation_id: operation.id, generation: operation.generation };
+    if let Err(error) = world.store.release_claim(fence).await {
+        tracing::error!(operation_id = %operation.id, error = %error.chain(), "cannot give the operation back");
+    }
+}
+
 async fn beat(world: Arc<World>, id: EngineId, settings: EngineSettings) {
     loop {
         if let Err(error) = world.store.beat(id, &settings.host).await {
@@ -105,7 +122,7 @@ async fn take(
     id: EngineId,
     settings: &EngineSettings,
     others: &mut HashMap<EngineId, Seen>,
-) -> Result<Option<crate::domain::operation::Operation>> {
+) -> Result<Option<Operation>> {
     let dead = dead_engines(world, id, settings, others).await?;
     if let Some(operation) = world.store.adopt_next(id, &dead).await? {
         tracing::warn!(operation_id = %operation.id, "adopted from a dead engine");

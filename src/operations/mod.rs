@@ -15,7 +15,7 @@ use crate::clock;
 use crate::domain::disk::Placement;
 use crate::domain::operation::{EventKind, Operation};
 use crate::drivers::{Call, SnapshotDriver};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::store::Store;
 use crate::store::operations::Fence;
 use crate::store::trees::ServerTree;
@@ -128,6 +128,18 @@ impl StepContext<'_> {
     #[must_use]
     pub fn call(&self) -> Call {
         Call { operation_id: self.operation.id, step: self.step, project_id: self.operation.project_id.clone() }
+    }
+
+    /// Tells the probe of a moment within a step at which nothing may be written down, because writing can take long.
+    ///
+    /// # Errors
+    /// What the probe wants to happen.
+    pub fn passed(&self, what: &'static str) -> Result<()> {
+        match self.world.probe.at(self.operation, what, EventKind::Done) {
+            Verdict::Go => Ok(()),
+            Verdict::Fail(error) => Err(error),
+            Verdict::Die => Err(Error::new(Kind::Superseded, "The probe ends this engine here.")),
+        }
     }
 
     /// The server's tree as stored.

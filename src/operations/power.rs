@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use crate::clients::compute::Compute;
 use crate::domain::server::{ServerFacts, ServerStatus};
 use crate::error::{Error, Kind, Result};
 use crate::operations::StepContext;
@@ -93,16 +92,10 @@ pub async fn resume(cx: &StepContext<'_>) -> Result<()> {
         other => other?,
     };
     if server.status == ServerStatus::Paused {
-        resume_at_once(cx.world.compute.as_ref(), cx).await?;
-        reached(cx, &ServerStatus::Active, cx.world.settings.start_timeout).await?;
+        let id = cx.operation.server_id;
+        let limit = cx.world.settings.start_timeout;
+        cx.wait("Nova to resume the server", limit, || async { cx.world.compute.unpause(id).await.map(Some) }).await?;
+        reached(cx, &ServerStatus::Active, limit).await?;
     }
     Ok(())
-}
-
-/// Asks for the server to be resumed and does not wait: for the moment when each millisecond counts.
-///
-/// # Errors
-/// When Nova refuses.
-pub async fn resume_at_once(compute: &dyn Compute, cx: &StepContext<'_>) -> Result<()> {
-    compute.unpause(cx.operation.server_id).await
 }

@@ -1,8 +1,9 @@
 //! Captures all covered disks of a server as one node of its tree.
 //!
-//! Recipe: look again, pause if the plan says so, ask all disks at once, resume, look once more, record. The pause is bounded
-//! by a deadline of its own: when it passes, the server is resumed at once, whatever the disks do. A capture that fails
-//! leaves nothing behind in any backend; its row stays with the reason.
+//! Recipe: look again; pause if the plan says so, ask all disks at once, resume; look once more, record. The pause is bounded
+//! by a deadline of its own: when it passes, the server is resumed at once, whatever the disks do. It begins and ends within
+//! one step, so that nothing is written to the database meanwhile: one that is slow or away must not prolong it. A capture
+//! that fails leaves nothing behind in any backend; its row stays with the reason.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -16,6 +17,7 @@ use crate::domain::disk::{DiskSnapshot, LayerRole};
 use crate::domain::operation::Operation;
 use crate::domain::server::{ServerAction, ServerStatus, is_harmless_at_rest, may_have_run_since};
 use crate::domain::snapshot::{Consistency, SnapshotStatus};
+use crate::drivers::Captured;
 use crate::error::{Error, Result};
 use crate::ids::{DiskSnapshotId, LayerId, SnapshotId};
 use crate::operations::{Reversal, Step, StepContext, Work, power, typed, untyped};
@@ -24,12 +26,13 @@ use crate::store::trees::{ServerTree, TreeChange};
 /// The kind's name in rows.
 pub const KIND: &str = "snapshot_create";
 
+/// The step in which the server stands still.
+const CAPTURE: &str = "capture";
+
 /// The steps, in order.
-pub const STEPS: [Step; 6] = [
+pub const STEPS: [Step; 4] = [
     Step { name: "inspect", reversal: Reversal::Nothing("only looks") },
-    Step { name: "pause", reversal: Reversal::Undo },
-    Step { name: "capture", reversal: Reversal::UndoOrLeave },
-    Step { name: "resume", reversal: Reversal::Nothing("the pause's undo resumes too") },
+    Step { name: CAPTURE, reversal: Reversal::UndoOrLeave },
     Step { name: "check", reversal: Reversal::Nothing("only looks") },
     Step { name: "record", reversal: Reversal::PointOfNoReturn },
 ];
@@ -82,12 +85,20 @@ struct CapturedDisk {
     size_bytes: u64,
 }
 
+/// A disk, its name for people, how long after the first question it was captured, and what its driver says.
+type Answer = (DiskSnapshotId, String, Duration, Result<Captured>);
+
 /// The operation.
 pub struct SnapshotCreate {
     params: Params,
     state: State,
-    /// When this process paused the server; a process that adopted the operation does not know.
+    /// The capture was begun before, by this engine or by one that we have adopted it from: what that one did, and for how
+    /// long the server has stood still, is not known.
+    begun: bool,
+    /// When we paused the server.
     paused_at: Option<clock::Instant>,
+    /// Our pause may not be over.
+    still: bool,
 }
 
 impl SnapshotCreate {
@@ -96,8 +107,11 @@ impl SnapshotCreate {
     /// # Errors
     /// `Internal` when the row cannot be read.
     pub fn load(operation: &Operation) -> Result<Self> {
-        let state = if operation.state.is_null() { State::default() } else { typed("state", &operation.state)? };
-        Ok(Self { params: typed("parameters", &operation.params)?, state, paused_at: None })
+        let state: State = if operation.state.is_null() { State::default() } else { typed("state", &operation.state)? };
+        let params: Params = typed("parameters", &operation.params)?;
+        let begun = operation.phase.as_deref() == Some(CAPTURE);
+        let still = begun && params.pause && state.was_active;
+        Ok(Self { params, state, begun, paused_at: None, still })
     }
 
     /// Number of steps, for the row.
@@ -141,18 +155,6 @@ impl SnapshotCreate {
         self.params.pause && self.state.was_active
     }
 
-    async fn pause(&mut self, cx: &StepContext<'_>) -> Result<()> {
-        if !self.pauses() {
-            return Ok(());
-        }
-        if self.paused_at.is_none() {
-            // Paused already: by the engine that we have adopted this from, nobody knows when.
-            let server = cx.world.compute.server(cx.operation.server_id).await?;
-            self.paused_at = (server.status != ServerStatus::Paused).then(clock::Instant::now);
-        }
-        power::pause(cx).await
-    }
-
     async fn capture(&mut self, cx: &StepContext<'_>) -> Result<()> {
         let tree = cx.tree().await?;
         let call = cx.call();
@@ -168,12 +170,9 @@ impl SnapshotCreate {
                 (part.id, layer.key, begun.elapsed(), result)
             });
         }
-        let all = join_all(jobs);
-        let results = if self.pauses() { self.within_the_pause(cx, all).await? } else { all.await };
-        if self.pauses() && self.state.pause_lost.is_none() && results.iter().any(|(.., result)| result.is_err()) {
-            // Before the next try there may be a long wait.
-            self.end_pause(cx, "a disk failed while the server was paused".to_owned()).await?;
-        }
+        let again = std::mem::replace(&mut self.begun, true);
+        let all = join_all(jobs); // nobody is asked before it is awaited
+        let results = if self.pauses() { self.standing_still(cx, again, all).await? } else { all.await };
         let mut moments = Vec::new();
         for (id, key, moment, result) in results {
             let captured = result.map_err(|error| error.context(format!("Disk {key} could not be captured")))?;
@@ -182,9 +181,11 @@ impl SnapshotCreate {
                 .captured
                 .insert(id, CapturedDisk { backend_id: captured.backend_id, size_bytes: captured.size_bytes });
         }
-        if let (Some(first), Some(last)) = (moments.iter().min(), moments.iter().max()) {
-            self.state.skew_ms = Some(millis(*last - *first));
-        }
+        // What an earlier try has captured answers at once, and its moment is not known.
+        self.state.skew_ms = match (moments.iter().min(), moments.iter().max()) {
+            (Some(first), Some(last)) if !again => Some(millis(*last - *first)),
+            _ => None,
+        };
         if let Some(why) = self.state.pause_lost.as_ref().filter(|_| self.params.crash_required) {
             return Err(Error::conflict(format!("The disks were not all captured at one moment: {why}."))
                 .remedy("Ask for a longer pause (pause_limit_ms), or for consistency \"auto\" or \"none\"."));
@@ -193,48 +194,65 @@ impl SnapshotCreate {
     }
 
     /// Waits for the disks as long as the server may stand still; then resumes it, and goes on waiting.
-    async fn within_the_pause<T>(&mut self, cx: &StepContext<'_>, all: impl Future<Output = T>) -> Result<T> {
+    async fn standing_still(
+        &mut self,
+        cx: &StepContext<'_>,
+        again: bool,
+        all: impl Future<Output = Vec<Answer>>,
+    ) -> Result<Vec<Answer>> {
         tokio::pin!(all);
-        if let Some(why) = self.state.pause_lost.clone() {
-            self.end_pause(cx, why).await?; // the try before may not have come so far
+        if again {
+            // Some disks may be captured already, at another moment.
+            self.lose("the capture was interrupted and begun again");
+            self.end_pause(cx).await?;
             return Ok(all.await);
         }
         let limit = Duration::from_millis(self.params.pause_limit_ms);
-        // An engine that adopted the operation cannot know how long the server has stood still: too long.
-        let left = self.paused_at.map(|at| limit.saturating_sub(at.elapsed()));
-        if let Some(left) = left {
-            tokio::select! {
-                results = &mut all => {
-                    return Ok(results);
-                }
-                () = clock::sleep(left) => {}
+        (self.paused_at, self.still) = (Some(clock::Instant::now()), true);
+        let in_time = tokio::time::timeout(limit, async {
+            power::pause(cx).await?;
+            cx.passed("pause")?;
+            Ok(all.as_mut().await)
+        });
+        let results = match in_time.await {
+            Ok(Ok(results)) => Some(results),
+            Ok(Err(error)) => {
+                self.end_pause(cx).await?;
+                return Err(error);
             }
-        }
-        let why = format!("the disks took longer than the longest pause of {} ms", self.params.pause_limit_ms);
-        self.end_pause(cx, why).await?;
-        Ok(all.await)
+            Err(_) => {
+                self.lose(&format!("the disks took longer than the longest pause of {} ms", limit.as_millis()));
+                None
+            }
+        };
+        self.end_pause(cx).await?;
+        Ok(match results {
+            Some(results) => results,
+            None => all.await,
+        })
     }
 
-    async fn end_pause(&mut self, cx: &StepContext<'_>, why: String) -> Result<()> {
-        self.state.pause_lost = Some(why);
-        power::resume_at_once(cx.world.compute.as_ref(), cx).await?;
-        self.note_pause();
+    /// Notes why the disks are not of one moment.
+    fn lose(&mut self, why: &str) {
+        self.state.pause_lost.get_or_insert_with(|| why.to_owned());
+    }
+
+    /// Resumes the server first and looks afterwards: each millisecond counts.
+    async fn end_pause(&mut self, cx: &StepContext<'_>) -> Result<()> {
+        let asked = cx.world.compute.unpause(cx.operation.server_id).await;
+        if asked.is_ok() {
+            self.note_pause();
+        }
+        power::resume(cx).await?;
+        if asked.is_err() {
+            self.note_pause();
+        }
+        self.still = false;
         Ok(())
     }
 
     fn note_pause(&mut self) {
-        self.state.pause_ms = self.paused_at.map(|at| millis(at.elapsed())).or(self.state.pause_ms);
-    }
-
-    async fn resume(&mut self, cx: &StepContext<'_>) -> Result<()> {
-        if !self.pauses() {
-            return Ok(());
-        }
-        if self.state.pause_lost.is_none() {
-            power::resume_at_once(cx.world.compute.as_ref(), cx).await?;
-            self.note_pause();
-        }
-        power::resume(cx).await
+        self.state.pause_ms = self.paused_at.take().map(|at| millis(at.elapsed())).or(self.state.pause_ms);
     }
 
     /// A disk that came or went meanwhile makes the node partial: it says so instead of pretending.
@@ -346,13 +364,13 @@ impl SnapshotCreate {
         cx.world.store.change_tree(cx.fence, cx.operation.server_id, &change).await
     }
 
-    /// A server that was running before and is paused now was paused by us: capture refuses one with a task under way.
-    async fn undo_pause(&mut self, cx: &StepContext<'_>) -> Result<()> {
-        if self.pauses() { power::resume(cx).await } else { Ok(()) }
-    }
-
     async fn undo_capture(&mut self, cx: &StepContext<'_>) -> Result<()> {
-        self.undo_pause(cx).await?; // before anything that may take long
+        if self.pauses() {
+            // A server that ran before and is paused now was paused by us. First, since the rest may take long; and never
+            // given up, as the rest may be.
+            power::resume(cx).await.map_err(Error::retryable)?;
+            self.still = false;
+        }
         let tree = cx.tree().await?;
         for id in &self.params.take {
             let part = tree.disk_snapshot(*id)?;
@@ -386,9 +404,7 @@ impl Work for SnapshotCreate {
     async fn run(&mut self, step: &'static str, cx: &StepContext<'_>) -> Result<()> {
         match step {
             "inspect" => self.inspect(cx).await,
-            "pause" => self.pause(cx).await,
-            "capture" => self.capture(cx).await,
-            "resume" => self.resume(cx).await,
+            CAPTURE => self.capture(cx).await,
             "check" => self.check(cx).await,
             "record" => self.record(cx).await,
             other => Err(Error::internal(format!("There is no step {other}."))),
@@ -397,8 +413,7 @@ impl Work for SnapshotCreate {
 
     async fn undo(&mut self, step: &'static str, cx: &StepContext<'_>) -> Result<()> {
         match step {
-            "pause" => self.undo_pause(cx).await,
-            "capture" => self.undo_capture(cx).await,
+            CAPTURE => self.undo_capture(cx).await,
             _ => Ok(()),
         }
     }
@@ -419,9 +434,9 @@ impl Work for SnapshotCreate {
         cx.world.store.change_tree(cx.fence, cx.operation.server_id, &change).await
     }
 
-    /// A paused server does not wait for the next engine; a pause is over when its length is known.
+    /// A paused server does not wait for the next engine.
     fn may_rest(&self) -> bool {
-        !self.pauses() || self.state.pause_ms.is_some()
+        !self.still
     }
 
     fn state(&self) -> Result<serde_json::Value> {

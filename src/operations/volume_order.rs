@@ -1,6 +1,8 @@
 //! Brings a stopped server's attached volumes into an order. Nova's order is that of its own rows, so everything behind the
 //! first difference is detached and attached again, one after the other.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::domain::disk::{Attachment, Layer};
@@ -24,16 +26,22 @@ pub fn kept(current: &[String], wanted: &[Placed]) -> usize {
     current.iter().zip(wanted).take_while(|(have, want)| **have == want.volume_id).count()
 }
 
+/// Marks of volumes, by id, as their drivers gave them right after the detach; see [`crate::drivers::SnapshotDriver::mark`].
+pub type Marks = BTreeMap<String, String>;
+
 /// Makes the server's attached volumes exactly `wanted`, in order, as far as they are `known`: a volume that is none of ours
-/// stays where it is. Safe to repeat at any point.
+/// stays where it is. Safe to repeat at any point. Notes the mark of each volume that it detaches; one that was detached by
+/// an earlier, interrupted call has none, since nobody has watched it since.
 ///
 /// # Errors
 /// When Nova refuses, or an attachment does not come about in time.
-pub async fn arrange(cx: &StepContext<'_>, wanted: &[Placed], known: &[String]) -> Result<()> {
+pub async fn arrange(cx: &StepContext<'_>, wanted: &[Placed], known: &[Placed], marks: &mut Marks) -> Result<()> {
     let current = attached(cx, known).await?;
     let keep = kept(&current, wanted);
     for volume in current[keep..].iter().rev() {
-        detach(cx, volume).await?;
+        if let Some(placed) = known.iter().find(|placed| placed.volume_id == *volume) {
+            marks.insert(volume.clone(), detach(cx, placed).await?);
+        }
     }
     for placed in &wanted[keep..] {
         attach(cx, placed).await?;
@@ -41,24 +49,36 @@ pub async fn arrange(cx: &StepContext<'_>, wanted: &[Placed], known: &[String]) 
     verify(cx, wanted, known).await
 }
 
-/// Asserts that the server's attached volumes are `wanted`, in order.
+/// Asserts that the server's attached volumes are `wanted`, in order, and that their own service says so too: Nova lists a
+/// volume from the moment in which it begins to attach it.
 ///
 /// # Errors
-/// `Backend` naming both orders.
-pub async fn verify(cx: &StepContext<'_>, wanted: &[Placed], known: &[String]) -> Result<()> {
+/// `Backend` naming both orders, or the volume that is not there yet.
+pub async fn verify(cx: &StepContext<'_>, wanted: &[Placed], known: &[Placed]) -> Result<()> {
     let current = attached(cx, known).await?;
     let names: Vec<&str> = wanted.iter().map(|placed| placed.volume_id.as_str()).collect();
-    if current == names {
-        return Ok(());
+    if current != names {
+        let (have, want) = (current.join(", "), names.join(", "));
+        return Err(Error::backend(format!("The server's volumes are [{have}] instead of [{want}].")).retryable());
     }
-    Err(Error::backend(format!("The server's volumes are [{}] instead of [{}].", current.join(", "), names.join(", ")))
-        .retryable())
+    let server = cx.operation.server_id.to_string();
+    for placed in wanted {
+        if !users(cx, placed).await?.contains(&server) {
+            let id = &placed.volume_id;
+            return Err(Error::backend(format!("Nova lists volume {id}, but it is not attached yet.")).retryable());
+        }
+    }
+    Ok(())
 }
 
-async fn attached(cx: &StepContext<'_>, known: &[String]) -> Result<Vec<String>> {
+async fn attached(cx: &StepContext<'_>, known: &[Placed]) -> Result<Vec<String>> {
     let server = cx.world.compute.server(cx.operation.server_id).await?;
     let ids = server.volumes.into_iter().map(|volume| volume.volume_id);
-    Ok(ids.filter(|id| known.contains(id)).collect())
+    Ok(ids.filter(|id| known.iter().any(|placed| placed.volume_id == *id)).collect())
+}
+
+async fn users(cx: &StepContext<'_>, placed: &Placed) -> Result<Vec<String>> {
+    cx.world.drivers.get(&placed.backend)?.users(&probe_layer(cx, placed)).await
 }
 
 /// Asks Nova for something that it refuses while it is at work on the server (its owner may be making an image), until it
@@ -70,34 +90,35 @@ where
     cx.wait(what, cx.world.settings.stop_timeout, || async { act().await.map(Some) }).await
 }
 
-async fn detach(cx: &StepContext<'_>, volume_id: &str) -> Result<()> {
+/// Detaches a volume, waits until Nova and its own service say so, and returns its mark.
+async fn detach(cx: &StepContext<'_>, placed: &Placed) -> Result<String> {
     let id = cx.operation.server_id;
+    let volume_id = &placed.volume_id;
     ask(cx, "Nova to detach a volume", || cx.world.compute.detach(id, volume_id)).await?;
     let what = format!("volume {volume_id} to be detached");
     cx.wait(&what, cx.world.settings.attach_timeout, || async move {
-        Ok(attached(cx, &[volume_id.to_owned()]).await?.is_empty().then_some(()))
+        let listed = !attached(cx, std::slice::from_ref(placed)).await?.is_empty();
+        Ok((!listed && users(cx, placed).await?.is_empty()).then_some(()))
     })
-    .await
+    .await?;
+    cx.world.drivers.get(&placed.backend)?.mark(&probe_layer(cx, placed)).await
 }
 
 async fn attach(cx: &StepContext<'_>, placed: &Placed) -> Result<()> {
     let id = cx.operation.server_id;
-    let driver = cx.world.drivers.get(&placed.backend)?;
-    let probe = probe_layer(cx, placed);
     // A volume that was detached a moment ago is free only when its own service says so.
     let what = format!("volume {} to become free", placed.volume_id);
     let server = id.to_string();
     cx.wait(&what, cx.world.settings.attach_timeout, || async {
-        let users = driver.users(&probe).await?;
+        let users = users(cx, placed).await?;
         Ok(users.iter().all(|user| *user == server).then_some(()))
     })
     .await?;
     ask(cx, "Nova to attach a volume", || cx.world.compute.attach(id, &placed.volume_id, &placed.attachment)).await?;
     let what = format!("volume {} to be attached", placed.volume_id);
     cx.wait(&what, cx.world.settings.attach_timeout, || async {
-        let users = driver.users(&probe).await?;
-        let listed = !attached(cx, std::slice::from_ref(&placed.volume_id)).await?.is_empty();
-        Ok((listed && users.contains(&server)).then_some(()))
+        let listed = !attached(cx, std::slice::from_ref(placed)).await?.is_empty();
+        Ok((listed && users(cx, placed).await?.contains(&server)).then_some(()))
     })
     .await
 }

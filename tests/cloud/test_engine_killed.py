@@ -12,10 +12,11 @@ from proof import boot, guest_agrees, trails
 from service import Process
 from victims import Victims
 
-CAPTURE = ['inspect', 'pause', 'capture', 'resume', 'check', 'record']
+CAPTURE = ['inspect', 'capture', 'check', 'record']
 RESTORE = ['lock', 'prepare', 'stop', 'quiet', 'safety', 'arrange', 'swap', 'verify', 'record', 'label', 'start', 'unlock', 'prune']
-CAPTURE_UNDOES = ['capture', 'pause']
+CAPTURE_UNDOES = ['capture']
 RESTORE_UNDOES = ['swap', 'arrange', 'safety', 'stop', 'prepare', 'lock']
+UNLOGGED = ['snapshot_create/pause:done']  # nothing is written while the server stands still
 FORWARD = [f'{kind}/{step}:{event}' for kind, steps in (('snapshot_create', CAPTURE), ('snapshot_restore', RESTORE))
            for step in steps for event in ('started', 'done')]
 BACKWARD = [f'{kind}/{step}:{event}' for kind, steps in (('snapshot_create', CAPTURE_UNDOES), ('snapshot_restore', RESTORE_UNDOES))
@@ -89,7 +90,7 @@ def test_the_events_at_which_the_engine_is_killed_are_all_that_operations_log(pr
     assert logged == FORWARD
 
 
-@pytest.mark.parametrize('event', sample(FORWARD, EVENTS_SAMPLE))
+@pytest.mark.parametrize('event', sample(FORWARD + UNLOGGED, EVENTS_SAMPLE))
 def test_killed_at(process, victim, event):
     kind = event.partition('/')[0]
     victim.server.ticking()

@@ -12,7 +12,7 @@ def test_one_of_three_volumes_goes_back_and_the_others_stay_in_their_order(servi
     client = service.client(project.owner)
     server = project.server(volumes=3)
     first, second, third = originals = server.attachments()
-    node = client.capture(server, 'three', consistency='crash')
+    node = client.capture(server, 'three', consistency='crash', pause_limit_ms=20_000)
     at_capture = captured(server)
     server.ticking()
     before = [trail.label for trail in trails(server)]
@@ -41,7 +41,7 @@ def test_a_set_with_a_gap_comes_back_in_the_order_of_the_node(service, cloud):
     client = service.client(project.owner)
     server = project.server(volumes=3)
     first, second, third = originals = server.attachments()
-    node = client.capture(server, 'before the gap', consistency='crash')
+    node = client.capture(server, 'before the gap', consistency='crash', pause_limit_ms=20_000)
     at_capture = captured(server)
     server.stop()
     server.detach(second)
@@ -49,7 +49,7 @@ def test_a_set_with_a_gap_comes_back_in_the_order_of_the_node(service, cloud):
     server.attach(newcomer)
     server.start()
     assert server.attachments() == [first, third, newcomer]
-    with_gap = client.capture(server, 'with the gap', consistency='crash')
+    with_gap = client.capture(server, 'with the gap', consistency='crash', pause_limit_ms=20_000)
     gap_trails = captured(server)
 
     client.restore(node)

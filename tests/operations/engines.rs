@@ -178,7 +178,7 @@ async fn a_draining_engine_gives_its_operation_back_at_a_steps_end_but_never_a_p
             if outcome == Outcome::LetGo {
                 let released = lab.world.store.operation(id).await.unwrap().unwrap();
                 assert_eq!(released.engine_id, None, "{what}");
-                assert_ne!(lab.status(), "PAUSED", "{what}");
+                assert_eq!(lab.status(), all.lab.status(), "{what}: neither paused nor stopped by us");
             } else {
                 let last = number + 1 == all.events.len();
                 let paused = lab.cloud.history(lab.server).contains(&"pause".to_owned());
@@ -188,4 +188,38 @@ async fn a_draining_engine_gives_its_operation_back_at_a_steps_end_but_never_a_p
             all.must_be_as_if_undisturbed(&lab, &what).await;
         }
     }
+}
+
+#[tokio::test]
+async fn an_operation_whose_step_panics_is_given_back_and_the_engine_lives_on() {
+    let lab = Lab::with_a_server().await;
+    let mut panics = 2;
+    lab.probe.script(move |step, event| {
+        if panics > 0 && (step, event) == ("capture", EventKind::Done) {
+            panics -= 1;
+            panic!("planned by a test");
+        }
+        Verdict::Go
+    });
+    let id = lab.ask_capture("a", |_| {}).await.unwrap();
+    let process = Process::start(&lab, true).await;
+    assert_eq!(until_final(&lab, id).await, OperationStatus::Succeeded);
+    process.end().await;
+    lab.must_be_clean("panic").await;
+}
+
+#[tokio::test]
+async fn an_operation_that_no_engine_can_read_does_not_keep_others_from_their_work() {
+    use sea_orm::ConnectionTrait;
+    let lab = Lab::with_a_server().await;
+    let unreadable = lab.ask_capture("a", |_| {}).await.unwrap();
+    let other = lab.cloud.add_server("db");
+    lab.sql().await.execute_unprepared("UPDATE operations SET kind = 'of_a_later_version'").await.unwrap();
+    let process = Process::start(&lab, true).await;
+    let request = |server| move |request: &mut ratoon::app::snapshot_create::CreateSnapshot| request.server_id = server;
+    let id = lab.ask_capture("b", request(other)).await.unwrap();
+    assert_eq!(until_final(&lab, id).await, OperationStatus::Succeeded);
+    process.end().await;
+    let left = lab.world.store.operation(unreadable).await.unwrap().unwrap();
+    assert_eq!((left.status.is_final(), left.engine_id), (false, None), "it waits for an engine that can read it");
 }

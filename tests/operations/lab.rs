@@ -35,7 +35,9 @@ pub struct LabProbe {
 impl Probe for LabProbe {
     fn at(&self, _operation: &Operation, step: &'static str, event: EventKind) -> Verdict {
         self.seen.lock().unwrap().push((step, event));
-        self.script.lock().unwrap().as_mut().map_or(Verdict::Go, |script| script(step, event))
+        // A script that panics, as planned, is asked again.
+        let mut script = self.script.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        script.as_mut().map_or(Verdict::Go, |script| script(step, event))
     }
 }
 
@@ -161,12 +163,17 @@ impl Lab {
         Self::fresh(cloud, server).await
     }
 
+    /// The database behind the store's back.
+    pub async fn sql(&self) -> sea_orm::DatabaseConnection {
+        let url = format!("sqlite://{}", self.folder.path().join("ratoon.db").display());
+        sea_orm::Database::connect(url).await.unwrap()
+    }
+
     /// Another laboratory that is as this one is now.
     pub async fn fork(&self) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let copy = folder.path().join("ratoon.db");
-        let url = format!("sqlite://{}", self.folder.path().join("ratoon.db").display());
-        let connection = sea_orm::Database::connect(url).await.unwrap();
+        let connection = self.sql().await;
         use sea_orm::ConnectionTrait;
         connection.execute_unprepared(&format!("VACUUM INTO '{}'", copy.display())).await.unwrap();
         connection.close().await.unwrap();

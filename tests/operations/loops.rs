@@ -109,7 +109,9 @@ fn forget_step(mut adopted: Operation, before: &Operation) -> Operation {
 async fn every_operation_succeeds_when_nothing_disturbs_it() {
     for case in CASES {
         let all = Undisturbed::of(case).await;
-        assert_eq!(all.steps().len() * 2, all.events.len(), "{case:?}: each step begins and ends");
+        let steps = all.steps();
+        let of_steps = all.events.iter().filter(|(step, _)| steps.contains(step)).count();
+        assert_eq!(steps.len() * 2, of_steps, "{case:?}: each step begins and ends");
     }
 }
 

@@ -76,22 +76,75 @@ async fn a_disk_that_fails_for_now_does_not_keep_the_server_paused_while_the_ste
 
 #[tokio::test]
 async fn an_engine_that_dies_while_the_server_is_paused_is_adopted_and_the_server_runs_again() {
-    for (step, event) in [
-        ("pause", EventKind::Started),
-        ("pause", EventKind::Done),
-        ("capture", EventKind::Started),
-        ("capture", EventKind::Done),
-        ("resume", EventKind::Started),
-    ] {
+    for call in ["pause", "snapshot_image", "snapshot_volume"] {
         let lab = Lab::with_a_server().await;
         let id = lab.ask_capture("a", |_| {}).await.unwrap();
-        lab.probe.once(step, event, Verdict::Die);
+        lab.cloud.plan_fault(Which::Named(call, 1), When::After, Harm::Death);
         assert_eq!(lab.engine().await, Outcome::LetGo);
-        let paused = lab.status() == "PAUSED";
-        assert_eq!(paused, (step, event) != ("pause", EventKind::Started), "{step} {event:?}");
+        assert_eq!(lab.status(), "PAUSED", "{call}");
         lab.must_succeed(id).await;
-        assert_eq!(lab.status(), "ACTIVE", "{step} {event:?}");
-        lab.must_be_clean(step).await;
+        assert_eq!(lab.status(), "ACTIVE", "{call}");
+        lab.must_be_clean(call).await;
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_written_to_the_database_while_the_server_stands_still() {
+    let lab = Lab::with_a_server().await;
+    let id = lab.ask_capture("a", |_| {}).await.unwrap();
+    let (cloud, server) = (lab.cloud.clone(), lab.server);
+    let paused_at = std::sync::Arc::new(std::sync::Mutex::new(vec![]));
+    let seen = paused_at.clone();
+    lab.probe.script(move |step, event| {
+        if cloud.peek(server).unwrap().status == ratoon::domain::server::ServerStatus::Paused {
+            seen.lock().unwrap().push((step, event));
+        }
+        Verdict::Go
+    });
+    lab.must_succeed(id).await;
+    // All but this one follow a write.
+    assert_eq!(*paused_at.lock().unwrap(), [("pause", EventKind::Done)]);
+}
+
+#[tokio::test]
+async fn disks_of_which_some_were_captured_before_an_engine_died_are_not_called_one_moment() {
+    for (consistency, ends, reached) in [
+        (Consistency::Auto, OperationStatus::Succeeded, Some(Consistency::None)),
+        (Consistency::Crash, OperationStatus::Failed, None),
+    ] {
+        let lab = Lab::with_a_server().await;
+        let id = lab.ask_capture("a", |request| request.consistency = consistency).await.unwrap();
+        lab.cloud.plan_fault(Which::Named("unpause", 1), When::After, Harm::Death);
+        assert_eq!(lab.engine().await, Outcome::LetGo);
+        assert_eq!(lab.status(), "ACTIVE", "the pause was over already");
+        lab.cloud.guest_write(lab.server);
+        assert_eq!(lab.finish(id).await.status, ends);
+        let record = lab.tree().await.snapshots[0].consistency.clone();
+        assert_eq!(record.reached, reached, "{record:?}");
+        assert_eq!(record.skew_ms, None, "{record:?}: what was captured before answers at once");
+        lab.must_be_clean("died after the pause").await;
+    }
+}
+
+#[tokio::test]
+async fn a_pause_that_somebody_else_ends_is_not_called_one_moment() {
+    for (consistency, ends, reached) in [
+        (Consistency::Auto, OperationStatus::Succeeded, Some(Consistency::None)),
+        (Consistency::Crash, OperationStatus::Failed, None),
+    ] {
+        let lab = Lab::with_a_server().await;
+        let id = lab.ask_capture("a", |request| request.consistency = consistency).await.unwrap();
+        let (cloud, server) = (lab.cloud.clone(), lab.server);
+        lab.probe.script(move |step, _| {
+            if step == "pause" {
+                cloud.owner_unpause(server).unwrap();
+            }
+            Verdict::Go
+        });
+        assert_eq!(lab.finish(id).await.status, ends);
+        let record = lab.tree().await.snapshots[0].consistency.clone();
+        assert_eq!(record.reached, reached, "{record:?}");
+        lab.must_be_clean("the owner resumes").await;
     }
 }
 

@@ -232,7 +232,7 @@ async fn a_disk_that_comes_or_goes_during_a_capture_makes_the_node_partial() {
         let id = lab.ask_capture("a", |_| {}).await.unwrap();
         let (cloud, server) = (lab.cloud.clone(), lab.server);
         lab.probe.script(move |at, kind| {
-            if (at, kind) == ("resume", EventKind::Done) {
+            if (at, kind) == ("capture", EventKind::Done) {
                 if comes {
                     let volume = cloud.add_volume("late");
                     cloud.owner_attach(server, &volume, &Default::default()).unwrap();

@@ -7,7 +7,7 @@
 //!   and marking go through the service's own token: it sees volumes wherever they are.
 //! - Cinder is asynchronous: it answers `creating` or `deleting` and does it later, or never. [`wait`] holds the rules.
 //! - A volume that is taken off its server keeps its bytes until somebody attaches it again, and each attach moves the
-//!   volume's `updated_at`. So that time, read after the last change of ours, is the mark of a parked volume.
+//!   volume's `updated_at`. So that time, read right after the detach and again after each change of ours, is its mark.
 //! - A metadata key that begins with `ratoon` is ours; all others are the owner's, are copied to new layers and never
 //!   touched.
 
@@ -194,14 +194,22 @@ impl SnapshotDriver for CinderDriver {
         Err(Error::internal("A volume takes its place by Nova's attachments, not by its name."))
     }
 
+    /// Its time of change, which each attach and detach moves, and each change of ours; none while somebody has it.
+    async fn mark(&self, layer: &Layer) -> Result<String> {
+        let volume = self.volume(layer).await?;
+        Ok(volume.updated_at.filter(|_| volume.status == "available").unwrap_or_default())
+    }
+
     async fn label(&self, _call: &Call, layer: &Layer, parked: bool) -> Result<String> {
         let id = volume_id(layer)?;
         if parked {
+            let before = self.mark(layer).await?;
             let marks = metadata([(KEY_PARKED, "true".to_owned()), (KEY_SERVER, layer.server_id.to_string())]);
             self.admin.set_volume_metadata(id, &marks).await?;
             self.admin.rename_volume(id, Some(&parked_name(layer))).await?;
-            // Read last: each change of ours moves it too.
-            return Ok(self.volume(layer).await?.updated_at.unwrap_or_default());
+            // Nobody attaches, writes and detaches in the moment that this took.
+            let untouched = !before.is_empty() && before == layer.parked_mark;
+            return if untouched { self.mark(layer).await } else { Ok(String::new()) };
         }
         self.admin.rename_volume(id, layer.facts.name.as_deref()).await?;
         for key in [KEY_PARKED, KEY_SERVER, KEY_NAME] {

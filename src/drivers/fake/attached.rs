@@ -175,10 +175,20 @@ impl SnapshotDriver for Attached {
         Err(Error::internal(format!("Volume {} takes its place by being attached.", head.backend_id)))
     }
 
+    async fn mark(&self, layer: &Layer) -> Result<String> {
+        self.cloud
+            .call("show_volume", |state| {
+                let volume = state.volume(&layer.backend_id)?;
+                Ok(if volume.attached_to.is_none() { volume.updated.to_string() } else { String::new() })
+            })
+            .await
+    }
+
     async fn label(&self, _call: &Call, layer: &Layer, parked: bool) -> Result<String> {
         self.cloud
             .call("label_volume", |state| {
                 let volume = state.volume(&layer.backend_id)?;
+                let untouched = volume.attached_to.is_none() && volume.updated.to_string() == layer.parked_mark;
                 if parked {
                     volume.facts.name = Some(format!("ratoon.{}", layer.id));
                     volume.facts.metadata.insert(PARKED.to_owned(), layer.id.to_string());
@@ -187,7 +197,7 @@ impl SnapshotDriver for Attached {
                     volume.facts.metadata.remove(PARKED);
                 }
                 volume.updated += 1;
-                Ok(volume.updated.to_string())
+                Ok(if parked && untouched { volume.updated.to_string() } else { String::new() })
             })
             .await
     }

@@ -6,7 +6,7 @@ use super::{Incoming, Origin, Slot, SnapshotRestore};
 use crate::domain::disk::{DiskSnapshot, Layer, LayerRole, Placement};
 use crate::drivers::{NewLayer, Source};
 use crate::error::{Error, Result};
-use crate::operations::volume_order::{self, Placed};
+use crate::operations::volume_order::{self, Marks, Placed};
 use crate::operations::{StepContext, power};
 use crate::store::trees::ServerTree;
 
@@ -123,10 +123,11 @@ impl SnapshotRestore {
         Ok(())
     }
 
-    /// Ids of all volumes that this restore takes off or puts on.
-    fn known(&self, tree: &ServerTree) -> Result<Vec<String>> {
-        let slots = self.params.order_before.iter().chain(&self.params.order_after);
-        slots.map(|slot| self.layer(tree, slot.layer).map(|layer| layer.backend_id)).collect()
+    /// All volumes that this restore takes off or puts on.
+    fn known(&self, tree: &ServerTree) -> Result<Vec<Placed>> {
+        let mut all = self.placed(tree, &self.params.order_before)?;
+        all.extend(self.placed(tree, &self.params.order_after)?);
+        Ok(all)
     }
 
     fn placed(&self, tree: &ServerTree, order: &[Slot]) -> Result<Vec<Placed>> {
@@ -146,7 +147,8 @@ impl SnapshotRestore {
         power::idle(cx, cx.world.settings.stop_timeout).await?;
         self.nova_must_rest(cx).await?;
         let tree = cx.tree().await?;
-        volume_order::arrange(cx, &self.placed(&tree, &self.params.order_after)?, &self.known(&tree)?).await
+        let (wanted, known) = (self.placed(&tree, &self.params.order_after)?, self.known(&tree)?);
+        volume_order::arrange(cx, &wanted, &known, &mut self.state.marks).await
     }
 
     pub(super) async fn undo_arrange(&mut self, cx: &StepContext<'_>) -> Result<()> {
@@ -158,7 +160,8 @@ impl SnapshotRestore {
         }
         self.note_use(cx).await?;
         let tree = cx.tree().await?;
-        volume_order::arrange(cx, &self.placed(&tree, &self.params.order_before)?, &self.known(&tree)?).await
+        let (wanted, known) = (self.placed(&tree, &self.params.order_before)?, self.known(&tree)?);
+        volume_order::arrange(cx, &wanted, &known, &mut Marks::new()).await
     }
 
     /// The pairs that trade the name which Nova expects: (now head, to be head).

@@ -21,7 +21,7 @@ use crate::domain::disk::Attachment;
 use crate::domain::operation::Operation;
 use crate::error::{Error, Result};
 use crate::ids::{BranchId, DiskSnapshotId, LayerId, SnapshotId};
-use crate::operations::{Reversal, Step, StepContext, Work, typed, untyped};
+use crate::operations::{Reversal, Step, StepContext, Work, typed, untyped, volume_order};
 
 mod aftermath;
 mod disks;
@@ -116,6 +116,9 @@ pub struct Params {
     pub was_running: bool,
     /// Whether all of the node comes back.
     pub whole: bool,
+    /// Whether a disk of the node stays, since it holds what the node does as long as the server does not run.
+    #[serde(default)]
+    pub keeps: bool,
     /// `current` afterwards.
     pub current_after: Option<SnapshotId>,
     /// The branch afterwards.
@@ -144,6 +147,12 @@ struct State {
     /// Whether the server ran when it was locked.
     #[serde(default)]
     was_running: Option<bool>,
+    /// We have begun to stop it and not yet started it again.
+    #[serde(default)]
+    down: bool,
+    /// Marks of the volumes that were taken off.
+    #[serde(default)]
+    marks: volume_order::Marks,
 }
 
 /// The operation.
@@ -213,6 +222,11 @@ impl Work for SnapshotRestore {
 
     async fn unwound(&mut self, cx: &StepContext<'_>, _reason: &str) -> Result<()> {
         self.record_undone(cx).await
+    }
+
+    /// A server that we have stopped does not wait for the next engine.
+    fn may_rest(&self) -> bool {
+        !self.state.down
     }
 
     fn state(&self) -> Result<serde_json::Value> {

@@ -84,6 +84,7 @@ impl SnapshotRestore {
             let mut layer = tree.layer(outgoing.layer)?.clone();
             layer.role = LayerRole::Parked;
             layer.equals = outgoing.equals;
+            layer.parked_mark = self.state.marks.get(&layer.backend_id).cloned().unwrap_or_default();
             layers.push(layer);
         }
         Ok(layers)

@@ -37,18 +37,20 @@ impl SnapshotRestore {
         self.must_not_have_run(cx, &server).await
     }
 
-    /// Without a safety snapshot nothing would keep what a server has written since: refused, so that it is asked for again.
+    /// Without a safety snapshot nothing would keep what a server has written since, and a disk that stays would not be the
+    /// node's any more: refused, so that it is asked for again.
     async fn must_not_have_run(&self, cx: &StepContext<'_>, server: &ServerFacts) -> Result<()> {
-        let keeps_nothing = self.params.safety.is_none() && !self.params.was_running;
-        if !keeps_nothing || self.params.outgoing.iter().any(|outgoing| outgoing.equals.is_none()) {
-            return Ok(()); // a safety snapshot is taken, or was declined
+        let declined = self.params.outgoing.iter().any(|outgoing| outgoing.equals.is_none());
+        let keeps_nothing = self.params.safety.is_none() && !self.params.was_running && !declined;
+        if !keeps_nothing && !self.params.keeps {
+            return Ok(());
         }
         let mark = cx.tree().await?.record.equals_mark;
         let actions = cx.world.compute.actions(server.id).await?;
         let ran = mark.is_none_or(|mark| may_have_run_since(&actions, &mark));
         if ran || server.status != ServerStatus::Shutoff {
             return Err(Error::conflict("The server was started after its restore was asked for.")
-                .remedy("Ask again: what its disks hold now will be kept by a safety snapshot."));
+                .remedy("Ask again: the plan will be made for what its disks hold now."));
         }
         Ok(())
     }
@@ -72,17 +74,24 @@ impl SnapshotRestore {
     }
 
     pub(super) async fn stop(&mut self, cx: &StepContext<'_>) -> Result<()> {
-        if self.moves_disks() { power::stop(cx).await } else { Ok(()) }
+        if !self.moves_disks() {
+            return Ok(());
+        }
+        self.state.down = self.was_running();
+        power::stop(cx).await
     }
 
     pub(super) async fn start(&mut self, cx: &StepContext<'_>) -> Result<()> {
         if !self.was_running() || !self.moves_disks() {
             return Ok(());
         }
-        match power::start(cx).await {
+        let started = match power::start(cx).await {
             Err(error) if error.kind() == Kind::NotFound => Ok(()),
             other => other,
-        }
+        };
+        // One that cannot be started does not come up by our staying.
+        self.state.down = started.as_ref().is_err_and(Error::is_retryable);
+        started
     }
 
     /// The way back from a stop. A server that cannot be started (Nova shows it in error) must not keep our lock for ever: its
