@@ -8,6 +8,7 @@ mod engines;
 mod faults;
 mod lab;
 mod loops;
+mod outsiders;
 mod pause;
 mod quota;
 mod races;

@@ -188,6 +188,13 @@ impl Lab {
                 node.status
             );
         }
+        self.nothing_may_be_orphaned(what).await;
+    }
+
+    /// Every object of ours has its row.
+    pub async fn nothing_may_be_orphaned(&self, what: &str) {
+        let tree = self.tree().await;
+        let objects = self.cloud.our_objects();
         for (id, name) in objects.disks.iter().filter(|(_, name)| name.starts_with("ratoon.")) {
             let known = tree.layers.iter().any(|layer| layer.backend_id == *id);
             assert!(known, "{what}: nobody knows of disk {name}");
