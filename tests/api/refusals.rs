@@ -149,6 +149,14 @@ async fn a_server_in_the_wrong_state_is_refused_with_the_reason() {
 }
 
 #[tokio::test]
+async fn a_server_whose_image_asks_for_a_tpm_is_refused() {
+    let house = House::without_engine().await;
+    house.cloud.set_image_property("hw_tpm_version", "2.0");
+    let body = json!({ "snapshot": { "server_id": house.server() } });
+    all_refused(&house, vec![("POST", "/v1/snapshots".into(), Some(body), 409, "image:hw_tpm_version")]).await;
+}
+
+#[tokio::test]
 async fn too_little_quota_is_refused_with_the_numbers_before_anything_is_touched() {
     let house = House::open().await;
     let server = house.server();
