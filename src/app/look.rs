@@ -47,19 +47,17 @@ impl App {
     /// Looks at a server. `ignored` are words for disks that nobody needs to serve.
     ///
     /// # Errors
-    /// `Conflict` naming a disk that no driver serves; whatever Nova and the backends fail with.
-    pub(crate) async fn look(&self, server: ServerFacts, ignored: &[String]) -> Result<Look> {
+    /// `Conflict` naming a disk that no driver serves; whatever Nova, Glance and the backends fail with.
+    pub(crate) async fn look(&self, mut server: ServerFacts, ignored: &[String]) -> Result<Look> {
+        if let Some(image_id) = &server.image_id {
+            for (name, value) in self.compute.image_properties(image_id).await? {
+                server.extra_specs.insert(format!("image:{name}"), value);
+            }
+        }
         let tree = self.store.tree(server.id).await?.unwrap_or_else(|| empty_tree(&server));
-        let found =
-            try_join_all(self.drivers.iter().map(|driver| driver.discover(&server))).await.map_err(|error| {
-                match error.kind() {
-                    // Only a server or a snapshot that the caller has named is "not found".
-                    Kind::NotFound => {
-                        Error::conflict("The server's disks have changed while they were looked at.").source(error)
-                    }
-                    _ => error,
-                }
-            })?;
+        let found = try_join_all(self.drivers.iter().map(|driver| driver.discover(&server)))
+            .await
+            .map_err(changed_meanwhile)?;
         let mut disks: Vec<FoundDisk> = Vec::new();
         let mut left_out = Vec::new();
         for part in found {
@@ -125,6 +123,14 @@ impl Look {
                 }),
         );
         layers
+    }
+}
+
+/// What a driver misses. Only a server or a snapshot that the caller has named is "not found".
+pub(super) fn changed_meanwhile(error: Error) -> Error {
+    match error.kind() {
+        Kind::NotFound => Error::conflict("The server's disks have changed while they were looked at.").source(error),
+        _ => error,
     }
 }
 

@@ -1,5 +1,7 @@
 //! What we ask of Nova. `clients/nova.rs` asks the real one; `drivers/fake` plays one for fault injection.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 
 use crate::domain::disk::Attachment;
@@ -7,7 +9,7 @@ use crate::domain::server::{ServerAction, ServerFacts};
 use crate::error::Result;
 use crate::ids::ServerId;
 
-/// Nova, with the service's own admin token: reading, power, lock, attachments.
+/// Nova, with the service's own admin token: reading, power, lock, attachments (and the images that servers were made of).
 ///
 /// Every act only *asks*: Nova answers before it is done, so callers poll [`Compute::server`] for the effect. An act that
 /// finds its effect already there succeeds. Errors: `NotFound` (no such server), `Conflict` (wrong state or a task runs;
@@ -16,6 +18,9 @@ use crate::ids::ServerId;
 pub trait Compute: Send + Sync {
     /// The server as it is now, attached volumes included.
     async fn server(&self, id: ServerId) -> Result<ServerFacts>;
+    /// The properties of an image that decide what can be captured of its servers; none of an image that is gone. A call of
+    /// its own, for planners: work that has begun does not depend on Glance.
+    async fn image_properties(&self, image_id: &str) -> Result<BTreeMap<String, String>>;
     /// What was done to it, newest first, at most 100.
     async fn actions(&self, id: ServerId) -> Result<Vec<ServerAction>>;
     /// Puts Nova's lock on, with a reason.

@@ -7,15 +7,16 @@
 
 mod bodies;
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
 use super::compute::Compute;
-use super::glance::Glance;
-use super::keystone;
 use super::service::Service;
 use super::session::{OpenStack, Session};
+use super::{glance, keystone};
 use crate::domain::disk::Attachment;
 use crate::domain::server::{AttachedVolume, ServerAction, ServerFacts, ServerStatus};
 use crate::error::{Error, Kind, Result};
@@ -31,7 +32,6 @@ const PAGE: &str = "500";
 #[derive(Debug)]
 pub struct Nova {
     session: Session,
-    glance: Glance,
     own_user_id: OnceCell<String>,
 }
 
@@ -39,8 +39,7 @@ impl Nova {
     /// Nova, asked in the service user's own name.
     #[must_use]
     pub fn new(openstack: &OpenStack) -> Self {
-        let session = openstack.admin().clone();
-        Self { glance: Glance::new(session.clone()), session, own_user_id: OnceCell::new() }
+        Self { session: openstack.admin().clone(), own_user_id: OnceCell::new() }
     }
 
     async fn act(&self, id: ServerId, body: Value) -> Result<()> {
@@ -103,15 +102,11 @@ impl Compute for Nova {
     async fn server(&self, id: ServerId) -> Result<ServerFacts> {
         let server = self.read(id).await?;
         let volumes = self.volumes(id).await?;
-        let properties = match server.image_id() {
-            Some(image_id) => self.glance.properties(image_id).await?,
-            None => Default::default(),
-        };
-        let mut facts = server.into_facts(volumes);
-        for (name, value) in properties {
-            facts.extra_specs.insert(format!("image:{name}"), value);
-        }
-        Ok(facts)
+        Ok(server.into_facts(volumes))
+    }
+
+    async fn image_properties(&self, image_id: &str) -> Result<BTreeMap<String, String>> {
+        glance::properties(&self.session, image_id).await
     }
 
     async fn actions(&self, id: ServerId) -> Result<Vec<ServerAction>> {

@@ -55,8 +55,13 @@ const API: &[Opt] = &[
         .range(1, 100_000),
     Opt::new("max_request_body_size", Type::Integer, "114688", "Largest request body, in bytes.")
         .range(1024, 67_108_864),
-    Opt::new("request_timeout", Type::Seconds, "30", "Seconds until a request that does not finish is given up.")
-        .range(1, 3600),
+    Opt::new(
+        "request_timeout",
+        Type::Seconds,
+        "30",
+        "Seconds that a request's head, and then its body, may take to arrive.",
+    )
+    .range(1, 3600),
 ];
 
 const DATABASE: &[Opt] = &[
@@ -109,7 +114,7 @@ const KEYSTONE_AUTHTOKEN: &[Opt] = &[
         "service_type",
         Type::String,
         "server-snapshot",
-        "Ratoon's type in the catalog, compared with the access rules of application credentials.",
+        "Ratoon's type in the catalog, as `ratoon manage service register` writes it. Clients look for server-snapshot.",
     ),
     Opt::new("http_connect_timeout", Type::Seconds, "5", "Seconds to wait for a connection to a service of the cloud.")
         .range(1, 600),

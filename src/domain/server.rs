@@ -75,7 +75,7 @@ pub struct ServerFacts {
     pub flavor: String,
     /// Flavor's root disk in GiB; 0 = as large as the image.
     pub root_gb: u64,
-    /// Flavor's extra specs (and, under `image:`, the image properties that matter).
+    /// Flavor's extra specs; for planners also, under `image:`, the image properties that matter.
     pub extra_specs: std::collections::BTreeMap<String, String>,
     /// Availability zone.
     pub availability_zone: Option<String>,

@@ -21,6 +21,7 @@ use ratoon::store::{Store, StoreConfig};
 use reqwest::{Client, Method, Response};
 use serde_json::Value;
 use tempfile::TempDir;
+use tokio::net::TcpStream;
 use tokio::sync::watch;
 
 /// The project that the fake cloud's servers belong to.
@@ -34,7 +35,11 @@ impl Authenticator for Tokens {
     async fn validate(&self, token: &str) -> Result<Arc<TokenFacts>> {
         let (project, role) = match token {
             "garbage" => return Err(Error::new(Kind::Unauthorized, "The token is not valid.")),
-            "down" => return Err(Error::unavailable("Keystone does not answer.").remedy("Check that Keystone runs.")),
+            "down" => {
+                return Err(Error::unavailable("Keystone does not answer.")
+                    .remedy("Check that Keystone runs.")
+                    .detail("http://10.0.0.5:5000"));
+            }
             "unscoped" => (None, "member"),
             other => other.split_once('/').map(|(project, role)| (Some(project.to_owned()), role)).unwrap(),
         };
@@ -82,15 +87,20 @@ impl Drop for House {
 impl House {
     /// A service whose engine runs.
     pub async fn open() -> Self {
-        Self::build(true).await
+        Self::build(true, Duration::from_secs(5)).await
     }
 
     /// A service whose engine is away: whatever is accepted stays queued.
     pub async fn without_engine() -> Self {
-        Self::build(false).await
+        Self::build(false, Duration::from_secs(5)).await
     }
 
-    async fn build(engine: bool) -> Self {
+    /// A service that waits half a second for a request to arrive.
+    pub async fn hasty() -> Self {
+        Self::build(false, Duration::from_millis(500)).await
+    }
+
+    async fn build(engine: bool, request_timeout: Duration) -> Self {
         let folder = TempDir::new().unwrap();
         let store = Store::connect(&StoreConfig {
             url: format!("sqlite://{}", folder.path().join("ratoon.sqlite").display()),
@@ -148,7 +158,7 @@ impl House {
                 public_endpoint: None,
                 limit_max: 100,
                 body_bytes_max: 10_000,
-                request_timeout: Duration::from_secs(5),
+                request_timeout,
                 authenticate_uri: "http://keystone:5000".into(),
             },
         };
@@ -184,6 +194,11 @@ impl House {
         Answer::of(request.send().await.unwrap()).await
     }
 
+    /// A bare connection.
+    pub async fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.url.trim_start_matches("http://")).await.unwrap()
+    }
+
     /// Sends a request with headers, without a token.
     pub async fn get_with(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
         let mut request = self.client.get(format!("{}{path}", self.url));
@@ -195,16 +210,29 @@ impl House {
 
     /// Waits until an operation is final; its view.
     pub async fn finished(&self, operation: &Value) -> Value {
+        self.is_one_of(operation, &["succeeded", "failed", "cancelled"]).await
+    }
+
+    /// Waits until an operation has a status; its view.
+    pub async fn is_(&self, operation: &Value, status: &str) -> Value {
+        self.is_one_of(operation, &[status]).await
+    }
+
+    async fn is_one_of(&self, operation: &Value, wanted: &[&str]) -> Value {
         let path = format!("/v1/operations/{}", operation.as_str().unwrap());
         for _ in 0..2000 {
             let answer = self.send("GET", &path, None).await;
-            let status = answer.body["operation"]["status"].as_str().unwrap().to_owned();
-            if ["succeeded", "failed", "cancelled"].contains(&status.as_str()) {
+            if answer.body["operation"]["status"].as_str().is_some_and(|status| wanted.contains(&status)) {
                 return answer.body["operation"].clone();
             }
             clock::sleep(Duration::from_millis(5)).await;
         }
-        panic!("operation {operation} does not end");
+        panic!("operation {operation} never is {wanted:?}");
+    }
+
+    /// Asks for an operation to be cancelled.
+    pub async fn cancel(&self, operation: &Value) -> Answer {
+        self.send("POST", &format!("/v1/operations/{}/cancel", operation.as_str().unwrap()), None).await
     }
 
     /// Captures a server and waits; the snapshot's view.

@@ -1,7 +1,11 @@
 //! Bad input and bad states: each has a status, a message that names the field or the remedy, and changes nothing.
 
+use std::time::Duration;
+
+use ratoon::clock;
 use ratoon::domain::server::ServerStatus;
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::house::House;
 
@@ -149,6 +153,14 @@ async fn a_server_in_the_wrong_state_is_refused_with_the_reason() {
 }
 
 #[tokio::test]
+async fn a_server_whose_image_asks_for_a_tpm_is_refused() {
+    let house = House::without_engine().await;
+    house.cloud.set_image_property("hw_tpm_version", "2.0");
+    let body = json!({ "snapshot": { "server_id": house.server() } });
+    all_refused(&house, vec![("POST", "/v1/snapshots".into(), Some(body), 409, "image:hw_tpm_version")]).await;
+}
+
+#[tokio::test]
 async fn too_little_quota_is_refused_with_the_numbers_before_anything_is_touched() {
     let house = House::open().await;
     let server = house.server();
@@ -197,6 +209,7 @@ async fn a_token_is_needed_and_keystones_absence_is_not_the_callers_fault() {
         let answer = house.send_as(token, "GET", "/v1/snapshots", None).await;
         assert_eq!(answer.status, status, "{token}");
         assert!(answer.message().contains(says), "{token}: {}", answer.message());
+        assert!(!answer.text.contains("10.0.0.5"), "an address inside the cloud: {}", answer.text);
         if status == 401 {
             assert_eq!(answer.header("www-authenticate"), "Keystone uri=\"http://keystone:5000\"");
         }
@@ -204,4 +217,22 @@ async fn a_token_is_needed_and_keystones_absence_is_not_the_callers_fault() {
             assert_eq!(answer.header("retry-after"), "5");
         }
     }
+}
+
+#[tokio::test]
+async fn a_body_that_trickles_in_is_cut_off() {
+    let house = House::hasty().await;
+    let (mut answer, mut request) = house.connect().await.into_split();
+    let head = "POST /v1/snapshots HTTP/1.1\r\nhost: x\r\nx-auth-token: project/member\r\ncontent-length: 9000\r\n\r\n";
+    request.write_all(head.as_bytes()).await.unwrap();
+    let trickle = tokio::spawn(async move {
+        while request.write_all(b" ").await.is_ok() {
+            clock::sleep(Duration::from_millis(50)).await;
+        }
+    });
+    let mut text = String::new();
+    let cut = tokio::time::timeout(Duration::from_secs(20), answer.read_to_string(&mut text)).await;
+    assert!(cut.is_ok(), "the connection is kept: {text}");
+    assert!(text.starts_with("HTTP/1.1 408 ") && text.contains("did not arrive in time"), "{text}");
+    trickle.await.unwrap();
 }

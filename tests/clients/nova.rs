@@ -49,34 +49,39 @@ async fn attachments(cloud: &MockServer, ids: &[&str]) {
 }
 
 #[tokio::test]
-async fn a_server_is_read_with_volumes_in_novas_order_and_the_images_properties() {
+async fn a_server_is_read_with_volumes_in_novas_order_while_glance_is_away() {
     let (cloud, nova) = with_server("ACTIVE", json!(null)).await;
     attachments(&cloud, &["v9", "v1", "v5"]).await;
-    on("GET", "/image/v2/images/img")
-        .respond_with(answer(200, json!({"id": "img", "hw_tpm_version": "2.0", "os_distro": "debian", "tags": []})))
-        .expect(1)
-        .mount(&cloud)
-        .await;
-    nova.server(id()).await.unwrap();
+    on("GET", "/image/v2/images/img").respond_with(fault(500, "error", "Glance is broken.")).mount(&cloud).await;
     let facts = nova.server(id()).await.unwrap();
     assert_eq!(facts.volumes.iter().map(|v| v.volume_id.as_str()).collect::<Vec<_>>(), ["v9", "v1", "v5"]);
     assert!(facts.volumes[0].attachment.delete_on_termination);
-    assert_eq!(facts.extra_specs["image:hw_tpm_version"], "2.0");
-    assert_eq!(facts.extra_specs.len(), 2, "{:?}", facts.extra_specs);
+    assert_eq!(facts.extra_specs.len(), 1, "{:?}", facts.extra_specs);
     assert_eq!((facts.status, facts.root_gb, facts.image_id.as_deref()), (ServerStatus::Active, 2, Some("img")));
     assert_eq!((facts.locked, facts.availability_zone), (true, None));
 }
 
 #[tokio::test]
-async fn a_server_that_boots_from_a_volume_and_one_without_its_image_are_read_too() {
+async fn of_an_images_properties_those_that_matter_are_read_and_an_image_that_is_gone_has_none() {
+    let cloud = cloud(CinderEntry::Newest).await;
+    on("GET", "/image/v2/images/img")
+        .respond_with(answer(200, json!({"id": "img", "hw_tpm_version": "2.0", "os_distro": "debian", "tags": []})))
+        .mount(&cloud)
+        .await;
+    on("GET", "/image/v2/images/gone").respond_with(wiremock::ResponseTemplate::new(404)).mount(&cloud).await;
+    let nova = Nova::new(&wire::openstack(&cloud));
+    let known = nova.image_properties("img").await.unwrap();
+    assert_eq!(known.into_iter().collect::<Vec<_>>(), [("hw_tpm_version".to_owned(), "2.0".to_owned())]);
+    assert!(nova.image_properties("gone").await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_server_that_boots_from_a_volume_and_one_in_an_unknown_status_are_read_too() {
     let (cloud, nova) = with_server("VERIFY_RESIZE", json!("resize_finish")).await;
     attachments(&cloud, &[]).await;
-    on("GET", "/image/v2/images/img").respond_with(wiremock::ResponseTemplate::new(404)).mount(&cloud).await;
     let facts = nova.server(id()).await.unwrap();
     assert_eq!(facts.status, ServerStatus::Other("VERIFY_RESIZE".into()));
-    assert_eq!(facts.extra_specs.len(), 1);
 
-    cloud.reset().await;
     let cloud = wire::cloud(CinderEntry::Newest).await;
     let mut body = server("ACTIVE", json!(null));
     body["server"]["image"] = json!("");

@@ -1,17 +1,15 @@
 //! `/v1/servers/{id}/branches`, `/v1/branches/{id}`
 
-use actix_web::http::header::LOCATION;
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::snapshots::RestoreBody;
-use super::{plan, time};
+use super::{accepted, plan, time};
 use crate::api::ApiState;
-use crate::api::body::{parse, path_id};
+use crate::api::body::{Body, parse, path_id};
 use crate::api::caller::Caller;
 use crate::api::fault::Answer;
-use crate::api::page::base;
 use crate::app;
 use crate::app::branches::BranchDetail;
 use crate::ids::SnapshotId;
@@ -54,9 +52,9 @@ pub async fn show(state: web::Data<ApiState>, caller: Caller, id: web::Path<Stri
 }
 
 /// `PATCH /v1/branches/{id}`
-pub async fn update(state: web::Data<ApiState>, caller: Caller, id: web::Path<String>, body: web::Bytes) -> Answer {
+pub async fn update(state: web::Data<ApiState>, caller: Caller, id: web::Path<String>, body: Body) -> Answer {
     let id = path_id("Branch", &id)?;
-    let fields = parse::<UpdateBody>(&body)?.branch;
+    let fields = parse::<UpdateBody>(&body.0)?.branch;
     let detail = state.app.rename_branch(&caller.0, id, &fields.name).await?;
     Ok(HttpResponse::Ok().json(json!({ "branch": view(&detail) })))
 }
@@ -67,19 +65,16 @@ pub async fn restore(
     caller: Caller,
     request: HttpRequest,
     id: web::Path<String>,
-    body: web::Bytes,
+    body: Body,
 ) -> Answer {
     let id = path_id("Branch", &id)?;
     // The branch's tip takes the place of this id.
-    let wanted = parse::<RestoreBody>(&body)?.request(SnapshotId::new())?;
+    let wanted = parse::<RestoreBody>(&body.0)?.request(SnapshotId::new())?;
     match state.app.restore_branch(&caller.0, id, wanted).await? {
         app::Answer::Plan(view) => Ok(plan(&view)),
         app::Answer::Accepted((branch, operation_id)) => {
-            let mut body = view(&branch);
-            body["operation_id"] = json!(operation_id);
-            Ok(HttpResponse::Accepted()
-                .insert_header((LOCATION, format!("{}/v1/operations/{operation_id}", base(&state, &request))))
-                .json(json!({ "branch": body })))
+            let path = format!("operations/{operation_id}");
+            Ok(accepted(&state, &request, ("branch", view(&branch)), operation_id, path))
         }
     }
 }

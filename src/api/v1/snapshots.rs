@@ -1,16 +1,15 @@
 //! `/v1/snapshots`
 
-use actix_web::http::header::LOCATION;
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
-use super::{plan, project_of, time};
+use super::{accepted, plan, project_of, time};
 use crate::api::ApiState;
-use crate::api::body::{field_id, parse, path_id};
+use crate::api::body::{Body, field_id, parse, path_id};
 use crate::api::caller::Caller;
 use crate::api::fault::Answer;
-use crate::api::page::{Query, base};
+use crate::api::page::Query;
 use crate::app::snapshot_create::CreateSnapshot;
 use crate::app::snapshot_restore::RestoreSnapshot;
 use crate::app::snapshots::SnapshotDetail;
@@ -193,8 +192,8 @@ pub async fn show(state: web::Data<ApiState>, caller: Caller, id: web::Path<Stri
 }
 
 /// `POST /v1/snapshots`
-pub async fn create(state: web::Data<ApiState>, caller: Caller, request: HttpRequest, body: web::Bytes) -> Answer {
-    let body: CreateBody = parse(&body)?;
+pub async fn create(state: web::Data<ApiState>, caller: Caller, request: HttpRequest, body: Body) -> Answer {
+    let body: CreateBody = parse(&body.0)?;
     let fields = body.snapshot;
     if fields.exclude_disks.len() > WORDS_MAX {
         return Err(
@@ -222,19 +221,16 @@ pub async fn create(state: web::Data<ApiState>, caller: Caller, request: HttpReq
         app::Answer::Plan(view) => Ok(plan(&view)),
         app::Answer::Accepted((snapshot, operation_id)) => {
             let detail = state.app.get_snapshot(&caller.0, snapshot.id).await?;
-            let mut body = view(&detail);
-            body["operation_id"] = json!(operation_id);
-            Ok(HttpResponse::Accepted()
-                .insert_header((LOCATION, format!("{}/v1/snapshots/{}", base(&state, &request), snapshot.id)))
-                .json(json!({ "snapshot": body })))
+            let path = format!("snapshots/{}", snapshot.id);
+            Ok(accepted(&state, &request, ("snapshot", view(&detail)), operation_id, path))
         }
     }
 }
 
 /// `PATCH /v1/snapshots/{id}`
-pub async fn update(state: web::Data<ApiState>, caller: Caller, id: web::Path<String>, body: web::Bytes) -> Answer {
+pub async fn update(state: web::Data<ApiState>, caller: Caller, id: web::Path<String>, body: Body) -> Answer {
     let id = path_id("Snapshot", &id)?;
-    let fields = parse::<UpdateBody>(&body)?.snapshot;
+    let fields = parse::<UpdateBody>(&body.0)?.snapshot;
     let detail =
         state.app.update_snapshot(&caller.0, id, fields.name.as_deref(), fields.description.as_deref()).await?;
     Ok(HttpResponse::Ok().json(json!({ "snapshot": view(&detail) })))
@@ -246,19 +242,16 @@ pub async fn restore(
     caller: Caller,
     request: HttpRequest,
     id: web::Path<String>,
-    body: web::Bytes,
+    body: Body,
 ) -> Answer {
     let id = path_id("Snapshot", &id)?;
-    let wanted = parse::<RestoreBody>(&body)?.request(id)?;
+    let wanted = parse::<RestoreBody>(&body.0)?.request(id)?;
     match state.app.restore_snapshot(&caller.0, wanted).await? {
         app::Answer::Plan(view) => Ok(plan(&view)),
         app::Answer::Accepted((snapshot, operation_id)) => {
             let detail = state.app.get_snapshot(&caller.0, snapshot.id).await?;
-            let mut body = view(&detail);
-            body["operation_id"] = json!(operation_id);
-            Ok(HttpResponse::Accepted()
-                .insert_header((LOCATION, format!("{}/v1/operations/{operation_id}", base(&state, &request))))
-                .json(json!({ "snapshot": body })))
+            let path = format!("operations/{operation_id}");
+            Ok(accepted(&state, &request, ("snapshot", view(&detail)), operation_id, path))
         }
     }
 }

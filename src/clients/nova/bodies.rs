@@ -61,16 +61,11 @@ struct Flavor {
 }
 
 impl Server {
-    /// The image's id, unless the server boots from a volume.
-    pub(super) fn image_id(&self) -> Option<&str> {
-        match &self.image {
+    pub(super) fn into_facts(self, volumes: Vec<AttachedVolume>) -> ServerFacts {
+        let image_id = match self.image {
             Some(Image::Of { id }) => Some(id),
             _ => None,
-        }
-    }
-
-    pub(super) fn into_facts(self, volumes: Vec<AttachedVolume>) -> ServerFacts {
-        let image_id = self.image_id().map(str::to_owned);
+        };
         let flavor = self.flavor.unwrap_or(Flavor { original_name: None, disk: None, extra_specs: None });
         ServerFacts {
             id: self.id,

@@ -1,5 +1,7 @@
 //! Nova, played: every act asks; its effect comes at once or after some looks.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 
 use super::FakeCloud;
@@ -71,6 +73,10 @@ impl Compute for FakeCloud {
             Ok(state.server(id)?.facts.clone())
         })
         .await
+    }
+
+    async fn image_properties(&self, _: &str) -> Result<BTreeMap<String, String>> {
+        self.call("image_properties", |state| Ok(state.image_properties.clone())).await
     }
 
     async fn actions(&self, id: ServerId) -> Result<Vec<ServerAction>> {

@@ -136,6 +136,11 @@ impl FakeCloud {
         }
     }
 
+    /// Gives the image that all servers were made of a property.
+    pub fn set_image_property(&self, name: &str, value: &str) {
+        self.state().image_properties.insert(name.to_owned(), value.to_owned());
+    }
+
     /// The server as Nova has it; no call is counted and nothing pending comes nearer.
     #[must_use]
     pub fn peek(&self, id: ServerId) -> Option<ServerFacts> {

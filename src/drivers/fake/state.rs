@@ -106,6 +106,8 @@ impl Default for Limits {
 #[derive(Debug, Clone, Default)]
 pub(super) struct State {
     pub servers: BTreeMap<ServerId, Server>,
+    /// Of the one image that all servers were made of.
+    pub image_properties: BTreeMap<String, String>,
     /// By the backend's id.
     pub images: BTreeMap<String, Image>,
     /// By id.
