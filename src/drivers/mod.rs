@@ -106,7 +106,11 @@ pub trait SnapshotDriver: Send + Sync {
     /// bears [`Layer::parked_mark`]: somebody may have written to it since it was taken off.
     async fn label(&self, call: &Call, layer: &Layer, parked: bool) -> Result<String>;
 
-    /// Whether a parked layer still holds what `source` holds: nobody has written to it.
+    /// Whether a parked layer, of which its row says that it equals `source`, still holds that: nobody has written to it.
+    /// `source` is a snapshot on the layer itself, or the one that the layer was made of. What cannot be proven is `false`.
+    ///
+    /// # Errors
+    /// Where the backend does not answer in time: nobody may take that for a difference, and clone.
     async fn equals(&self, layer: &Layer, source: Source<'_>) -> Result<bool>;
 
     /// [`Placement::Named`] only: those of these heads whose name nobody carries, found with one listing.

@@ -7,6 +7,7 @@ mod cases;
 mod engines;
 mod faults;
 mod lab;
+mod lineage;
 mod loops;
 mod outsiders;
 mod pause;

@@ -139,15 +139,19 @@ fn excluded_places(
 ) -> Result<Vec<usize>> {
     let mut excluded = Vec::new();
     for word in &request.exclude {
-        let place = world.live.iter().position(|live| {
-            let disk = &live.disk;
-            names_disk(word, &disk.key, disk.attachment.device.as_deref(), &disk.backend_id, Some(live.layer.disk_id))
-        });
-        let Some(place) = place else {
+        let named: Vec<usize> = (0..world.live.len())
+            .filter(|place| {
+                let LiveDisk { disk, layer, .. } = &world.live[*place];
+                let device = disk.attachment.device.as_deref();
+                names_disk(word, &disk.key, device, &disk.backend_id, Some(layer.disk_id))
+            })
+            .collect();
+        let [place] = named[..] else {
             let names: Vec<&str> = world.live.iter().map(|live| live.disk.key.as_str()).collect();
+            let why = if named.is_empty() { "no disk" } else { "several disks" };
             return Err(Error::bad_field(
                 "exclude_disks",
-                format!("The server has no disk {word}; it has {}.", names.join(", ")),
+                format!("The server has {why} {word}; it has {}.", names.join(", ")),
             ));
         };
         if world.live[place].disk.kind == crate::domain::disk::DiskKind::System {

@@ -31,8 +31,8 @@ pub struct LiveDisk {
     pub is_new: bool,
 }
 
-/// Pairs what was found on a server with our layers. A disk that no layer names gets a fresh row: a volume or an image that
-/// was never seen before.
+/// Pairs what was found on a server with our layers, which are heads thereby, whatever their rows said. A disk that no layer
+/// names gets a fresh row: a volume or an image that was never seen before.
 #[must_use]
 pub fn match_layers(server: &ServerFacts, found: &[FoundDisk], layers: &[Layer]) -> Vec<LiveDisk> {
     found
@@ -61,6 +61,9 @@ pub fn match_layers(server: &ServerFacts, found: &[FoundDisk], layers: &[Layer])
             layer.facts = disk.facts.clone();
             layer.facts.parent_pool = parent_pool;
             layer.role = LayerRole::Head;
+            // What it held when it was parked says nothing any more: whoever attached it may have written.
+            layer.equals = None;
+            layer.parked_mark = String::new();
             LiveDisk { disk: disk.clone(), layer, is_new: known.is_none() }
         })
         .collect()
@@ -141,4 +144,23 @@ pub fn names_disk(word: &str, key: &str, device: Option<&str>, backend_id: &str,
         || device.is_some_and(|device| device == word || device.strip_prefix("/dev/") == Some(word))
         || (key == "disk" && matches!(word, "vda" | "/dev/vda" | "system"))
         || disk_id.is_some_and(|id| id.to_string() == word)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::capture::tests::Scene;
+    use super::*;
+    use crate::ids::DiskSnapshotId;
+
+    #[test]
+    fn a_parked_disk_that_is_found_live_is_a_head_of_which_nothing_is_known_any_more() {
+        let scene = Scene::new(&[], None, "main", &["data"]);
+        let mut row = scene.layer("data").clone();
+        row.role = LayerRole::Parked;
+        row.equals = Some(DiskSnapshotId::new());
+        row.parked_mark = "then".into();
+        let live = match_layers(&scene.server, &[scene.live[0].disk.clone()], &[row.clone()]);
+        let expected = Layer { role: LayerRole::Head, equals: None, parked_mark: String::new(), ..row };
+        assert_eq!((&live[0].layer, live[0].is_new), (&expected, false));
+    }
 }

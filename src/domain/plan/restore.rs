@@ -239,63 +239,65 @@ fn restorable<'a>(world: &'a RestoreWorld<'_>, id: SnapshotId) -> Result<&'a cra
 
 /// The chosen disks of the node, each with how it comes back; and whether those are all.
 fn moves(world: &RestoreWorld<'_>, request: &RestoreRequest) -> Result<(Vec<DiskMove>, bool)> {
-    let mut parts: Vec<&DiskSnapshot> =
+    let mut of_node: Vec<&DiskSnapshot> =
         world.disk_snapshots.iter().filter(|disk| disk.snapshot_id == request.target).collect();
-    parts.sort_by_key(|disk| disk.position);
-    let layer_of = |id: LayerId| world.layers.iter().find(|layer| layer.id == id);
+    of_node.sort_by_key(|disk| disk.position);
+    let mut parts: Vec<(&DiskSnapshot, &Layer)> = Vec::new();
+    for part in of_node {
+        let layer = world.layers.iter().find(|layer| layer.id == part.layer_id);
+        parts.push((part, layer.ok_or_else(|| Error::internal(format!("Layer {} is missing.", part.layer_id)))?));
+    }
+    // Of all parts, chosen or not: a live disk that is another part's own does not give way to this one.
+    let pairs = pairs::pairs(world, &parts);
     let mut chosen = vec![request.disks.is_none(); parts.len()];
     for word in request.disks.iter().flatten() {
-        let place = parts.iter().position(|part| {
-            let layer = layer_of(part.layer_id);
-            let live = layer.and_then(|layer| world.live.iter().find(|live| live.layer.disk_id == layer.disk_id));
-            layer.is_some_and(|layer| {
-                names_disk(word, &layer.key, part.attachment.device.as_deref(), &layer.backend_id, Some(layer.disk_id))
-            }) || live.is_some_and(|live| live.disk.backend_id == *word)
-        });
-        match place {
-            Some(place) => chosen[place] = true,
-            None => {
-                let names: Vec<String> = parts
-                    .iter()
-                    .filter_map(|part| {
-                        part.attachment
-                            .device
-                            .clone()
-                            .or_else(|| layer_of(part.layer_id).map(|layer| layer.key.clone()))
-                    })
-                    .collect();
-                return Err(Error::bad_field(
-                    "disks",
-                    format!("The snapshot has no disk {word}; it has {}.", names.join(", ")),
-                ));
-            }
-        }
+        chosen[named_part(world, &parts, &pairs, word)?] = true;
     }
     if !chosen.contains(&true) {
         return Err(Error::bad_field("disks", "Name at least one disk, or leave the field out to restore all."));
     }
     let whole = !chosen.contains(&false);
     let mut moves = Vec::new();
-    for part in parts.iter().zip(&chosen).filter(|(_, chosen)| **chosen).map(|(part, _)| *part) {
-        let layer =
-            layer_of(part.layer_id).ok_or_else(|| Error::internal(format!("Layer {} is missing.", part.layer_id)))?;
-        let live = world.live.iter().position(|live| live.layer.disk_id == layer.disk_id).or_else(|| {
-            // After a rebuild the system disk is of another lineage, but it still is what gives way.
-            (layer.kind != DiskKind::Volume)
-                .then(|| world.live.iter().position(|live| live.disk.key == layer.key))
-                .flatten()
-        });
+    for (((part, layer), live), _) in parts.iter().zip(pairs).zip(chosen).filter(|(_, chosen)| *chosen) {
         if live.is_none() && (world.placement)(&layer.backend) == Placement::Named {
             return Err(Error::conflict(format!("The server has no disk {} now that could be replaced.", layer.key))
                 .remedy("Was the server resized to another flavor? Restore other disks only."));
         }
-        let (comeback, reason) = comeback(world, part, live);
+        let (comeback, reason) = comeback(world, part, layer, live);
         moves.push(DiskMove { disk_snapshot: part.id, live, comeback, reason });
     }
     Ok((moves, whole))
 }
 
-fn comeback(world: &RestoreWorld<'_>, part: &DiskSnapshot, live: Option<usize>) -> (Comeback, String) {
+/// The part of the node that a word of the caller's means.
+fn named_part(
+    world: &RestoreWorld<'_>,
+    parts: &[(&DiskSnapshot, &Layer)],
+    pairs: &[Option<usize>],
+    word: &str,
+) -> Result<usize> {
+    let meant: Vec<usize> = (0..parts.len())
+        .filter(|at| {
+            let (part, layer) = parts[*at];
+            let device = part.attachment.device.as_deref();
+            names_disk(word, &layer.key, device, &layer.backend_id, Some(layer.disk_id))
+                || pairs[*at].is_some_and(|place| world.live[place].disk.backend_id == *word)
+        })
+        .collect();
+    if let [only] = meant[..] {
+        return Ok(only);
+    }
+    let name =
+        |(part, layer): &(&DiskSnapshot, &Layer)| part.attachment.device.clone().unwrap_or_else(|| layer.key.clone());
+    let names: Vec<String> = match meant.is_empty() {
+        true => parts.iter().map(name).collect(),
+        false => meant.iter().map(|at| name(&parts[*at])).collect(),
+    };
+    let why = if meant.is_empty() { "has no disk" } else { "has several disks" };
+    Err(Error::bad_field("disks", format!("The snapshot {why} {word}; it has {}.", names.join(", "))))
+}
+
+fn comeback(world: &RestoreWorld<'_>, part: &DiskSnapshot, layer: &Layer, live: Option<usize>) -> (Comeback, String) {
     if let (Some(node), Some(place)) = (world.unchanged_since, live) {
         let same = world.disk_snapshots.iter().any(|other| {
             other.snapshot_id == node
@@ -310,15 +312,31 @@ fn comeback(world: &RestoreWorld<'_>, part: &DiskSnapshot, live: Option<usize>) 
         }
     }
     let parked = world.layers.iter().find(|layer| {
-        layer.role == LayerRole::Parked && layer.equals == Some(part.origin) && world.untouched.contains(&layer.id)
+        layer.role == LayerRole::Parked
+            && layer.equals == Some(part.origin)
+            && world.untouched.contains(&layer.id)
+            // Its row may be older than an attach by its owner.
+            && !world.live.iter().any(|live| live.layer.id == layer.id)
     });
-    match parked {
+    let (comeback, reason) = match parked {
+        // A clone is grown as it is made; one that was parked before a resize would stay as it is.
+        Some(_) if part.size_bytes < size_bytes_min(world.server, layer.kind, part) => {
+            (Comeback::Clone, "a new disk is cloned and grown: the parked one is smaller than the flavor's disk")
+        }
         Some(layer) => (
             Comeback::Reuse(layer.id),
-            "the disk that was parked right after this snapshot is untouched and becomes the head again".to_owned(),
+            "the disk that was parked right after this snapshot is untouched and becomes the head again",
         ),
-        None => (Comeback::Clone, "a new disk is cloned from the disk snapshot; nothing is copied".to_owned()),
-    }
+        None => (Comeback::Clone, "a new disk is cloned from the disk snapshot; nothing is copied"),
+    };
+    (comeback, reason.to_owned())
+}
+
+/// Smallest size in bytes that a disk of the node may come back with: its own then, and the flavor's for the system disk.
+#[must_use]
+pub fn size_bytes_min(server: &ServerFacts, kind: DiskKind, part: &DiskSnapshot) -> u64 {
+    let flavor = if kind == DiskKind::System { server.root_gb << 30 } else { 0 };
+    part.size_bytes.max(flavor)
 }
 
 /// Live disks that a whole restore takes off the server: attached volumes that the node neither has nor left out on purpose.
@@ -456,5 +474,6 @@ fn choose_branch(world: &RestoreWorld<'_>, request: &RestoreRequest, plan: &mut 
 }
 
 mod consequences;
+mod pairs;
 #[cfg(test)]
 mod tests;

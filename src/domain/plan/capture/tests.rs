@@ -412,6 +412,16 @@ fn a_disk_is_left_out_by_any_of_its_names_and_named_in_the_node() {
 }
 
 #[test]
+fn a_disk_id_that_two_live_disks_share_leaves_neither_out() {
+    let mut scene = Scene::unknown(&["disk", "data", "copy"]);
+    scene.live[2].layer.disk_id = scene.live[1].layer.disk_id;
+    let shared = scene.live[1].layer.disk_id.to_string();
+    let error = scene.capture(Consistency::Auto, &[&shared]).unwrap_err();
+    assert_eq!((error.kind(), error.field()), (Kind::BadRequest, Some("exclude_disks")));
+    assert_eq!(scene.capture(Consistency::Auto, &["copy"]).unwrap().disks.len(), 2, "by its own name it is");
+}
+
+#[test]
 fn a_disk_left_out_twice_is_left_out_once() {
     let scene = Scene::unknown(&["disk", "data"]);
     let plan = scene.capture(Consistency::Auto, &["data", "vdb"]).unwrap();

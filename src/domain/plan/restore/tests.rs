@@ -171,6 +171,94 @@ fn disks_come_back_by_cloning_unless_a_parked_one_is_untouched_or_the_live_one_i
     );
 }
 
+/// Stopped right after c; the owner had attached `data` beside its own clone, which stands before or behind it. Both are
+/// parts of c, with one disk id.
+fn beside_its_clone(clone_first: bool) -> Scene {
+    let mut scene = Scene::new(CHAIN, Some("c"), "main", &["disk", "data"]);
+    scene.holds("a", &["disk", "data"]);
+    let old = scene.layer("data").clone();
+    let clone = Layer {
+        id: LayerId::new(),
+        backend_id: "id-clone".into(),
+        key: "clone".into(),
+        parent: Some(part(&scene, "a", "data").origin),
+        ..old.clone()
+    };
+    scene.layers.push(clone.clone());
+    scene.detach("data");
+    for layer in if clone_first { [&clone, &old] } else { [&old, &clone] } {
+        scene.show(layer);
+    }
+    scene.holds("c", if clone_first { &["disk", "clone", "data"] } else { &["disk", "data", "clone"] });
+    scene.server.status = ServerStatus::Shutoff;
+    scene.unchanged_since = Some(scene.node("c"));
+    scene
+}
+
+#[test]
+fn of_two_live_disks_of_one_line_each_stands_for_its_own_part() {
+    let lives = |plan: &RestorePlan| plan.moves.iter().map(|disk| disk.live).collect::<Vec<_>>();
+    for clone_first in [true, false] {
+        let mut scene = beside_its_clone(clone_first);
+        let plan = ask(&scene, to("c")).unwrap();
+        assert!(plan.is_empty(), "clone first: {clone_first}: {plan:?}");
+        assert_eq!(lives(&plan), [Some(0), Some(1), Some(2)], "clone first: {clone_first}");
+
+        let (old, clone) = if clone_first { (2, 1) } else { (1, 2) };
+        let plan = ask(&scene, to("a")).unwrap();
+        assert_eq!(lives(&plan), [Some(0), Some(old)], "clone first: {clone_first}: the very disk gives way");
+        assert_eq!(plan.leaves, [clone], "clone first: {clone_first}: the other one leaves");
+        assert_eq!(plan.safety, Safety::NotNeeded(scene.node("c")), "clone first: {clone_first}: c has both");
+
+        // The clone gave way to another of its line: that one stands for it, never the disk that is another part's own.
+        let next = Layer { id: LayerId::new(), backend_id: "id-next".into(), ..scene.layer("clone").clone() };
+        scene.layers.push(next.clone());
+        scene.live.retain(|live| live.disk.key != "clone");
+        scene.show(&next);
+        for word in ["clone", "id-next"] {
+            let plan = ask(&scene, Ask { disks: Some(&[word]), ..to("c") }).unwrap();
+            assert_eq!(lives(&plan), [Some(2)], "clone first: {clone_first}: {word}");
+        }
+    }
+}
+
+#[test]
+fn a_disk_id_that_two_disks_of_the_node_share_names_neither() {
+    let scene = beside_its_clone(true);
+    let disk_id = scene.layer("data").disk_id.to_string();
+    let error = ask(&scene, Ask { disks: Some(&[&disk_id]), ..to("c") }).unwrap_err();
+    assert_eq!((error.kind(), error.field()), (Kind::BadRequest, Some("disks")));
+    assert!(error.to_string().contains("clone") && error.to_string().contains("data"), "{error}");
+}
+
+#[test]
+fn a_parked_disk_that_its_owner_has_attached_is_not_used_again() {
+    let mut scene = scene(&["disk", "data"]);
+    let origin = part(&scene, "b", "data").origin;
+    let layer = park(&mut scene, origin, "data");
+    let row = scene.layers.last().unwrap().clone();
+    scene.show(&row);
+    let plan = ask(&scene, Ask { untouched: vec![layer], ..to("b") }).unwrap();
+    assert_eq!(comebacks(&plan), [Comeback::Clone, Comeback::Clone]);
+}
+
+#[test]
+fn a_parked_system_disk_is_not_used_again_once_the_flavor_asks_for_a_larger_one() {
+    for (root_gb, disk, reused) in
+        [(0, "disk", true), (1, "disk", true), (2, "disk", false), (2, "disk.eph0", true), (2, "data", true)]
+    {
+        let mut scene = scene(&["disk", "disk.eph0", "data"]);
+        scene.server.root_gb = root_gb;
+        let origin = part(&scene, "b", disk).origin;
+        let layer = park(&mut scene, origin, disk);
+        let plan = ask(&scene, Ask { untouched: vec![layer], ..to("b") }).unwrap();
+        let place = scene.live.iter().position(|live| live.disk.key == disk).unwrap();
+        let expected = if reused { Comeback::Reuse(layer) } else { Comeback::Clone };
+        assert_eq!(plan.moves[place].comeback, expected, "{root_gb} GB, {disk}");
+        assert_eq!(plan.moves[place].reason.contains("smaller"), !reused, "{root_gb} GB, {disk}");
+    }
+}
+
 #[test]
 fn the_present_is_kept_unless_it_equals_a_node_or_is_declined() {
     let running = scene(&["disk", "data"]);
