@@ -81,9 +81,12 @@ async fn a_volume_that_no_driver_serves_stays_attached() {
 
 #[tokio::test]
 async fn a_volume_that_is_written_to_elsewhere_while_its_restore_still_runs_is_not_used_again() {
-    for (step, event) in
-        [("arrange", EventKind::Done), ("record", EventKind::Done), ("label", EventKind::Done), ("start", EventKind::Done)]
-    {
+    for (step, event) in [
+        ("arrange", EventKind::Done),
+        ("record", EventKind::Done),
+        ("label", EventKind::Done),
+        ("start", EventKind::Done),
+    ] {
         let (lab, a) = written_since().await;
         let parked = lab.volumes();
         let id = lab.ask_restore(a, |_| {}).await.unwrap();

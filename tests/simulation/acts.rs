@@ -217,7 +217,8 @@ impl Simulation {
         let node = self.model.nodes[&target].clone();
         let place = self.random.below(node.disks.len());
         let line = &node.disks[place].line;
-        if node.disks.iter().filter(|disk| disk.line == *line).count() > 1 {
+        let several = |disks: &[Disk]| disks.iter().filter(|disk| disk.line == *line).count() > 1;
+        if several(&node.disks) || several(&self.model.live) {
             return; // its owner had attached an older volume of the same line too: nobody could say which is meant
         }
         let tree = self.lab.tree().await;

@@ -192,7 +192,9 @@ async fn replace_a_volume(demo: &User, made: &Made) {
     free(&driver, &old).await;
     nova.detach(id, &named).await.unwrap();
     let mut parked = old.clone();
-    parked.parked_mark = driver.label(&call, &old, true).await.unwrap();
+    assert_eq!(driver.label(&call, &old, true).await.unwrap(), "", "its mark was not read before: nothing is proven");
+    parked.parked_mark = driver.mark(&old).await.unwrap();
+    parked.parked_mark = driver.label(&call, &parked, true).await.unwrap();
     parked.equals = Some(node);
     eprintln!("parked: {:#?}", admin.volume(&named).await.unwrap().unwrap());
     let source = Source { layer: &parked, origin: node, backend_id: &captured.backend_id };
