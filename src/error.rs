@@ -1,7 +1,9 @@
 //! The one error that crosses rooms: a kind, a sentence for a human, what to do about it, and whether
 //! trying again can help.
 //!
-//! `Display` never repeats the source; [`Error::chain`] prints the whole chain, once, where it is handled.
+//! `Display` never repeats the source. Messages and remedies are written for callers: they name no address, no file of the
+//! service, no query. Such words, and what libraries say, go into the source, which only the log shows.
+//! [`Error::told`] is what a caller reads, [`Error::chain`] what the log gets, once, where the error is handled.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -64,6 +66,21 @@ pub struct Error {
     retry: bool,
     source: Option<Arc<dyn StdError + Send + Sync>>,
 }
+
+/// A source that is nothing but words for the log.
+#[derive(Debug)]
+struct Detail(String);
+
+impl fmt::Display for Detail {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl StdError for Detail {}
+
+/// What a caller reads of a bug.
+const OF_A_BUG: &str = "The service has met an error of its own; the request id finds it in the log.";
 
 /// `Result` with [`Error`].
 pub type Result<T> = std::result::Result<T, Error>;
@@ -130,6 +147,11 @@ impl Error {
         self.source = Some(Arc::new(source));
         self
     }
+    /// Adds what only the log may tell: addresses, files, others' words.
+    #[must_use]
+    pub fn detail(self, words: impl Into<String>) -> Self {
+        self.source(Detail(words.into()))
+    }
     /// Puts this error under a sentence about what was being attempted; kind, remedy and retry stay.
     #[must_use]
     pub fn context(self, doing: impl Into<String>) -> Self {
@@ -162,26 +184,53 @@ impl Error {
     pub fn remedy_text(&self) -> Option<&str> {
         self.remedy.as_deref()
     }
-    /// The whole story on one line: message, causes, remedy.
+    /// What a caller may read: our own sentences, the outermost first, without the remedy. What is not ours stays in the
+    /// log, and so does all that is said about a bug.
+    #[must_use]
+    pub fn message(&self) -> String {
+        if self.kind == Kind::Internal {
+            return OF_A_BUG.to_owned();
+        }
+        let ours = std::iter::successors(Some(self), |error| StdError::source(*error)?.downcast_ref())
+            .take_while(|error| error.kind != Kind::Internal);
+        joined(ours.map(|error| error.message.clone()))
+    }
+    /// [`Error::message`] and the remedy, on one line.
+    #[must_use]
+    pub fn told(&self) -> String {
+        with_remedy(self.message(), self.remedy_text())
+    }
+    /// The whole story on one line, for the log: message, all causes, remedy.
     #[must_use]
     pub fn chain(&self) -> String {
-        let mut text = self.message.clone();
-        let mut cause = StdError::source(self);
-        while let Some(inner) = cause {
-            let inner_text = inner.to_string();
-            if !text.contains(&inner_text) {
-                text.truncate(text.trim_end_matches('.').len());
-                text.push_str(": ");
-                text.push_str(&inner_text);
-            }
-            cause = inner.source();
+        let causes = std::iter::successors(Some(self as &dyn StdError), |error| StdError::source(*error));
+        with_remedy(joined(causes.map(ToString::to_string)), self.remedy_text())
+    }
+}
+
+/// A message, and what to do about it.
+#[must_use]
+pub fn with_remedy(mut message: String, remedy: Option<&str>) -> String {
+    if let Some(remedy) = remedy {
+        message.push_str(" Remedy: ");
+        message.push_str(remedy);
+    }
+    message
+}
+
+/// Sentences behind colons; what has been said is not said again.
+fn joined(sentences: impl Iterator<Item = String>) -> String {
+    sentences.fold(String::new(), |mut text, sentence| {
+        if text.is_empty() {
+            return sentence;
         }
-        if let Some(remedy) = &self.remedy {
-            text.push_str(" Remedy: ");
-            text.push_str(remedy);
+        if !text.contains(&sentence) {
+            text.truncate(text.trim_end_matches('.').len());
+            text.push_str(": ");
+            text.push_str(&sentence);
         }
         text
-    }
+    })
 }
 
 impl fmt::Display for Error {
@@ -207,5 +256,23 @@ mod tests {
         assert_eq!(outer.chain(), "list the images of pool vms: Ceph does not answer. Remedy: Look at the monitors.");
         assert!(outer.is_retryable());
         assert_eq!(outer.kind(), Kind::Unavailable);
+    }
+
+    #[test]
+    fn callers_read_our_own_sentences_and_the_log_reads_all() {
+        let foreign = || std::io::Error::other("SELECT 1 at 10.0.0.5:5432, /var/lib/ratoon");
+        let inner =
+            || Error::conflict("The image is open.").detail("watchers: 10.0.0.9:0/123").remedy("Stop the server.");
+        for (error, told) in [
+            (Error::unavailable("The database does not answer.").source(foreign()), "The database does not answer."),
+            (inner(), "The image is open. Remedy: Stop the server."),
+            (inner().context("swap the disks"), "swap the disks: The image is open. Remedy: Stop the server."),
+            (Error::backend("It failed.").source(Error::backend("It failed.").source(foreign())), "It failed."),
+            (Error::internal("Column params of 10.0.0.5 is odd."), OF_A_BUG),
+            (Error::conflict("The disks moved.").source(Error::internal("10.0.0.5")), "The disks moved."),
+        ] {
+            assert_eq!(error.told(), told);
+            assert!(error.chain().contains("10.0.0."), "{}", error.chain());
+        }
     }
 }

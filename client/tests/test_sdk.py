@@ -124,11 +124,11 @@ def test_waiting_gives_up_when_the_service_stays_away(conn, cloud, monkeypatch):
             {
                 "status": "failed",
                 "error": {
-                    "message": "No room; ask for quota",
-                    "remedy": "ask for quota",
+                    "message": "No room",
+                    "remedy": "Ask for quota.",
                 },
             },
-            "failed: No room; ask for quota",
+            "failed: No room. Ask for quota.",
         ),
         ({"status": "failed"}, "failed: no reason was recorded"),
         ({"status": "cancelled"}, "was cancelled; what it had begun is undone"),

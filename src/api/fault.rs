@@ -52,15 +52,13 @@ impl ResponseError for Fault {
     fn error_response(&self) -> HttpResponse {
         let error = &self.0;
         let status = self.status_code();
+        let (told, chain) = (error.told(), error.chain());
         if status.is_server_error() {
-            tracing::error!(error = %error.chain(), status = status.as_u16(), "request failed");
+            tracing::error!(error = %chain, status = status.as_u16(), "request failed");
+        } else if told != chain {
+            tracing::info!(error = %chain, status = status.as_u16(), "request refused; its caller was told less");
         }
-        // A bug's inner workings are for the log, not for the caller.
-        let message = match error.kind() {
-            Kind::Internal => "The service has met an error of its own; the request id finds it in the log.".to_owned(),
-            _ => error.chain(),
-        };
-        let mut response = body(status, error.kind().code(), &message, error.field());
+        let mut response = body(status, error.kind().code(), &told, error.field());
         match error.kind() {
             Kind::Unauthorized => {
                 let uri = current_request(|request| request.authenticate_uri.clone());

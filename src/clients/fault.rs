@@ -18,19 +18,20 @@ const TEXT_MAX: usize = 500;
 pub(super) fn refusal(service: Service, scope: &Scope, status: StatusCode, body: &[u8]) -> Error {
     let fault = Fault::parse(body);
     let text = &fault.text;
-    let said = if text.is_empty() {
-        format!("{service} answered {}.", status.as_u16())
-    } else {
+    // A service's refusal is meant for people. What it says when it is broken, or what something in between says, is not:
+    // addresses, names of hosts, parts of a traceback.
+    let repeated = fault.is_known && status.is_client_error() && status != StatusCode::UNAUTHORIZED && !text.is_empty();
+    let said = if repeated {
         format!("{service} answered {}: {}", status.as_u16(), text)
+    } else {
+        format!("{service} answered {}.", status.as_u16())
     };
     let about_quota = fault.name == "overLimit" || text.to_lowercase().contains("quota");
-    match status.as_u16() {
-        401 => Error::unavailable(format!("{service} does not accept the token of the service user: {text}")).remedy(
-            format!(
-                "Check that {service} and Ratoon ask the same Keystone, and that the service user has the role service \
+    let error = match status.as_u16() {
+        401 => Error::unavailable(format!("{service} does not accept the token of the service user.")).remedy(format!(
+            "Check that {service} and Ratoon ask the same Keystone, and that the service user has the role service \
                  in its project: without it {service} refuses our service token."
-            ),
-        ),
+        )),
         413 => quota_exceeded(said),
         403 if about_quota => quota_exceeded(said),
         403 => Error::new(Kind::Forbidden, said).remedy(role_missing(scope)),
@@ -44,7 +45,8 @@ pub(super) fn refusal(service: Service, scope: &Scope, status: StatusCode, body:
         // A 500 is often a database or a broker that changes over; steps are idempotent, so trying again is right.
         500.. => Error::backend(said).remedy(format!("Look into the log of {service}.")).retryable(),
         _ => Error::backend(said),
-    }
+    };
+    if repeated || text.is_empty() { error } else { error.detail(text.as_str()) }
 }
 
 /// What a login or the look into the catalog failed with.
@@ -198,6 +200,19 @@ mod tests {
     fn html_is_read_as_text() {
         let body = b"<html><head><title>404 Not Found</title></head><body><h1>404 Not Found</h1>No image<br /></body>";
         let error = refusal(Service::Image, &Scope::Own, StatusCode::NOT_FOUND, body);
-        assert_eq!(error.to_string(), "Glance answered 404: 404 Not Found 404 Not Found No image");
+        assert_eq!(error.chain(), "Glance answered 404: 404 Not Found 404 Not Found No image");
+    }
+
+    #[test]
+    fn what_a_broken_service_or_a_proxy_says_is_for_the_log() {
+        let proxy = "<p>Apache Server at 10.0.0.5 Port 8774</p>";
+        let broken = r#"{"computeFault":{"code":500,"message":"DBConnectionError at 10.0.0.5"}}"#;
+        let keystone = r#"{"error":{"code":401,"message":"token of 10.0.0.5","title":"Unauthorized"}}"#;
+        for (status, body) in [(404, proxy), (403, proxy), (503, proxy), (500, broken), (401, keystone)] {
+            let status = StatusCode::from_u16(status).unwrap();
+            let error = refusal(Service::Compute, &Scope::Own, status, body.as_bytes());
+            assert!(!error.told().contains("10.0.0.5"), "{}", error.told());
+            assert!(error.chain().contains("10.0.0.5"), "{}", error.chain());
+        }
     }
 }

@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use crate::error::with_remedy;
 use crate::ids::{EngineId, OperationId, ProjectId, ServerId, SnapshotId, UserId};
 
 /// Life of an operation.
@@ -104,12 +105,20 @@ impl EventKind {
 pub struct OperationError {
     /// [`crate::error::Kind::code`].
     pub code: String,
-    /// For people.
+    /// For its owner, without the remedy.
     pub message: String,
     /// What to do.
     pub remedy: Option<String>,
     /// The step that failed.
     pub step: String,
+}
+
+impl OperationError {
+    /// Message and remedy on one line.
+    #[must_use]
+    pub fn told(&self) -> String {
+        with_remedy(self.message.clone(), self.remedy.as_deref())
+    }
 }
 
 /// A row of the operations' table.

@@ -147,11 +147,11 @@ impl Run<'_> {
                 }
             }
             Err(error) if step.reversal == Reversal::Optional => {
-                let warning = format!("{}: {}", step.name, error.chain());
+                let warning = format!("{}: {}", step.name, error.told());
                 tracing::warn!(step = step.name, error = %error.chain(), "going on without this step");
                 self.insist(|| self.world.store.warn(self.fence, &warning)).await?;
                 self.step += 1;
-                self.log(&step, EventKind::Failed, Some(error.chain())).await?;
+                self.log(&step, EventKind::Failed, Some(error.told())).await?;
                 Ok(())
             }
             Err(error) => self.turn_round(&step, error, EventKind::Failed).await,
@@ -208,11 +208,11 @@ impl Run<'_> {
         self.status = OperationStatus::Unwinding;
         self.error = Some(OperationError {
             code: error.kind().code().to_owned(),
-            message: error.chain(),
+            message: error.message(),
             remedy: error.remedy_text().map(str::to_owned),
             step: step.name.to_owned(),
         });
-        self.log(step, event, Some(error.chain())).await?;
+        self.log(step, event, Some(error.told())).await?;
         Ok(())
     }
 
@@ -236,7 +236,7 @@ impl Run<'_> {
                 }
                 let hopeless = !error.is_retryable() && tries >= self.world.settings.attempts_max;
                 if hopeless && step.reversal == Reversal::UndoOrLeave {
-                    let warning = format!("undo of {}: {}", step.name, error.chain());
+                    let warning = format!("undo of {}: {}", step.name, error.told());
                     tracing::error!(step = step.name, tries, error = %error.chain(), "undo failed for good; something is left behind");
                     self.insist(|| self.world.store.warn(self.fence, &warning)).await?;
                     break;
@@ -253,7 +253,7 @@ impl Run<'_> {
     }
 
     async fn end_unwound(&mut self) -> std::result::Result<(), Halt> {
-        let reason = self.error.as_ref().map(|error| error.message.clone()).unwrap_or_default();
+        let reason = self.error.as_ref().map(OperationError::told).unwrap_or_default();
         let cancelled = self.error.as_ref().is_some_and(|error| error.code == Kind::Cancelled.code());
         let mut tries = 0;
         loop {

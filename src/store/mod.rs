@@ -83,8 +83,9 @@ impl Store {
         };
         let connect = |connections: u32| async move {
             Database::connect(open(connections)).await.map_err(|error| {
-                Error::unavailable(format!("The database does not answer ({error})."))
+                Error::unavailable("The database does not answer.")
                     .remedy("Check [database] connection in ratoon.conf, and that the server or the folder is there.")
+                    .source(error)
             })
         };
         let is_sqlite = url.starts_with("sqlite:");
@@ -186,7 +187,10 @@ fn database_error(error: DbErr) -> Error {
         DbErr::Exec(_) | DbErr::Query(_) => Kind::Unavailable,
         _ => Kind::Internal,
     };
-    Error::new(kind, format!("The database refused ({error}).")).remedy("See the service's log; try again.")
+    // Its own words are full of SQL and addresses: they are the source.
+    Error::new(kind, "The database did not do what was asked.")
+        .remedy("Try again; the request id finds the reason in the service's log.")
+        .source(error)
 }
 
 /// Reads a JSON column.
@@ -230,6 +234,14 @@ mod tests {
                 Store::connect(&config(url.to_owned())).await.err().map(|error| error.chain()).unwrap_or_default();
             assert!(error.contains("The database does not answer"), "{url}: {error}");
             assert!(error.contains("[database] connection"), "{url}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_callers_error_has_no_sql() {
+        for error in [DbErr::Custom("SELECT".into()), DbErr::Query(sea_orm::RuntimeErr::Internal("SELECT".into()))] {
+            let error = database_error(error);
+            assert!(error.chain().contains("SELECT") && !error.told().contains("SELECT"), "{}", error.told());
         }
     }
 

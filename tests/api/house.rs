@@ -34,7 +34,11 @@ impl Authenticator for Tokens {
     async fn validate(&self, token: &str) -> Result<Arc<TokenFacts>> {
         let (project, role) = match token {
             "garbage" => return Err(Error::new(Kind::Unauthorized, "The token is not valid.")),
-            "down" => return Err(Error::unavailable("Keystone does not answer.").remedy("Check that Keystone runs.")),
+            "down" => {
+                return Err(Error::unavailable("Keystone does not answer.")
+                    .remedy("Check that Keystone runs.")
+                    .detail("http://10.0.0.5:5000"));
+            }
             "unscoped" => (None, "member"),
             other => other.split_once('/').map(|(project, role)| (Some(project.to_owned()), role)).unwrap(),
         };

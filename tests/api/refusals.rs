@@ -205,6 +205,7 @@ async fn a_token_is_needed_and_keystones_absence_is_not_the_callers_fault() {
         let answer = house.send_as(token, "GET", "/v1/snapshots", None).await;
         assert_eq!(answer.status, status, "{token}");
         assert!(answer.message().contains(says), "{token}: {}", answer.message());
+        assert!(!answer.text.contains("10.0.0.5"), "an address inside the cloud: {}", answer.text);
         if status == 401 {
             assert_eq!(answer.header("www-authenticate"), "Keystone uri=\"http://keystone:5000\"");
         }

@@ -1,5 +1,7 @@
 //! The main job: capture, restore, branch, switch back; dry runs; conflicts; cancel.
 
+use ratoon::drivers::fake::ADDRESS;
+use ratoon::drivers::fake::faults::{Harm, When, Which};
 use serde_json::json;
 
 use crate::house::House;
@@ -109,6 +111,24 @@ async fn a_waiting_operation_can_be_cancelled_and_leaves_no_lease() {
     let operation = first.body["snapshot"]["operation_id"].as_str().unwrap().to_owned();
     let cancel = house.send("POST", &format!("/v1/operations/{operation}/cancel"), None).await;
     assert_eq!((cancel.status, cancel.body["operation"]["cancel_requested"].as_bool()), (202, Some(true)));
+}
+
+#[tokio::test]
+async fn an_operation_that_failed_tells_its_owner_what_and_the_remedy_and_no_address_of_the_cloud() {
+    let house = House::open().await;
+    let server = house.server();
+    house.cloud.plan_fault(Which::Every("pause"), When::Before, Harm::Permanent);
+    let answer = house.send("POST", "/v1/snapshots", Some(json!({ "snapshot": { "server_id": server } }))).await;
+    let operation = house.finished(&answer.body["snapshot"]["operation_id"]).await;
+    let error = &operation["error"];
+    assert_eq!(
+        (&error["message"], &error["remedy"]),
+        (&json!("The fake cloud refuses pause."), &json!("Pick another cloud."))
+    );
+    let path = format!("/v1/snapshots/{}", answer.body["snapshot"]["id"].as_str().unwrap());
+    let snapshot = house.send("GET", &path, None).await.body["snapshot"].clone();
+    assert_eq!(snapshot["fault"], "The fake cloud refuses pause. Remedy: Pick another cloud.");
+    assert!(!operation.to_string().contains(ADDRESS), "{operation}");
 }
 
 #[tokio::test]

@@ -42,7 +42,7 @@ async fn when_the_deadline_passes_an_explicit_crash_is_undone() {
         .unwrap();
     let ended = lab.finish(id).await;
     assert_eq!(ended.status, OperationStatus::Failed);
-    assert!(ended.error.unwrap().message.contains("pause_limit_ms"));
+    assert!(ended.error.unwrap().told().contains("pause_limit_ms"));
     lab.must_be_clean("crash").await;
     assert_eq!(lab.cloud.dump(Detail::WithoutLiveBytes), before);
     assert_eq!(lab.status(), "ACTIVE");

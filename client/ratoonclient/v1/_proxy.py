@@ -178,7 +178,6 @@ def _failure_text(operation):
         text += f" at step {error['step']}"
     text += f": {error.get('message') or 'no reason was recorded'}"
     remedy = error.get("remedy")
-    # The message may carry the remedy already.
-    if remedy and remedy not in text:
+    if remedy:
         text += f" {remedy}" if text.endswith((".", "!", "?")) else f". {remedy}"
     return text

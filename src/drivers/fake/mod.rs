@@ -38,6 +38,9 @@ struct Inner {
     died: Notify,
 }
 
+/// Where the fake cloud pretends to be: permanent faults name it for the log, and no caller may read it.
+pub const ADDRESS: &str = "10.0.0.9:6789";
+
 impl FakeCloud {
     /// An empty cloud.
     #[must_use]
@@ -91,7 +94,9 @@ impl FakeCloud {
     async fn suffer(&self, name: &str, harm: Harm) -> Result<()> {
         match harm {
             Harm::Temporary => Err(Error::unavailable(format!("The fake cloud does not answer {name} now."))),
-            Harm::Permanent => Err(Error::backend(format!("The fake cloud refuses {name}."))),
+            Harm::Permanent => Err(Error::backend(format!("The fake cloud refuses {name}."))
+                .detail(ADDRESS)
+                .remedy("Pick another cloud.")),
             Harm::Death => {
                 self.inner.died.notify_one();
                 std::future::pending().await

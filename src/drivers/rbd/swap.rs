@@ -85,12 +85,11 @@ impl Swap<'_> {
         if !new_users.is_empty() {
             // Taking the name from under a running guest would help nobody.
             return Err(Error::conflict(format!(
-                "RBD image {old} was opened by {} while it was being parked, and its successor {}/{} by {}.",
-                users.join(", "),
+                "RBD image {old} was opened while it was being parked, and so was its successor {}/{}.",
                 self.pool.name(),
                 self.name,
-                new_users.join(", ")
             ))
+            .detail(format!("{}; {}", users.join(", "), new_users.join(", ")))
             .remedy("Stop the server, then repeat or cancel the operation."));
         }
         let error = in_use(&old, &users);
@@ -139,7 +138,8 @@ pub(super) fn heal(pool: &Pool, layer: &Layer) -> Result<bool> {
 }
 
 fn in_use(label: &str, users: &[String]) -> Error {
-    Error::conflict(format!("RBD image {label} is open: {} has it.", users.join(", ")))
+    Error::conflict(format!("RBD image {label} is open."))
+        .detail(users.join(", "))
         .retryable()
         .remedy("Wait until the server is stopped and nobody has the image open.")
 }

@@ -229,9 +229,9 @@ impl SnapshotRestore {
             for layer in [&head, &next] {
                 let users = cx.world.drivers.get(&layer.backend)?.users(layer).await?;
                 if !users.is_empty() {
-                    return Err(
-                        Error::conflict(format!("Disk {} is open ({}).", layer.key, users.join(", "))).retryable()
-                    );
+                    return Err(Error::conflict(format!("Disk {} is open.", layer.key))
+                        .detail(users.join(", "))
+                        .retryable());
                 }
             }
         }
