@@ -1,10 +1,40 @@
 //! Reading what callers send: JSON bodies whose unknown, missing and mistyped fields are named, and ids.
 
-use actix_web::web::Bytes;
+use std::future::Future;
+use std::pin::Pin;
+
+use actix_web::dev::Payload;
+use actix_web::error::ErrorRequestTimeout;
+use actix_web::web::{self, Bytes};
+use actix_web::{FromRequest, HttpRequest};
 use serde::de::DeserializeOwned;
 
+use super::ApiState;
+use super::fault::Fault;
 use crate::error::{Error, Kind, Result};
 use crate::ids::Id;
+
+/// A request's body, read whole. One that trickles in is given up with a 408: the framework's own time limit ends with the
+/// head. What handlers do afterwards needs no limit here: each call to a service, to Ceph and to the database has its own, and
+/// to drop a handler while it commits would leave its caller in doubt.
+pub struct Body(pub Bytes);
+
+impl FromRequest for Body {
+    type Error = actix_web::Error;
+    type Future = Pin<Box<dyn Future<Output = std::result::Result<Self, actix_web::Error>>>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let state = request.app_data::<web::Data<ApiState>>().cloned();
+        let reading = Bytes::from_request(request, payload);
+        Box::pin(async move {
+            let state = state.ok_or_else(|| Fault(Error::internal("The API has no state.")))?;
+            match tokio::time::timeout(state.settings.request_timeout, reading).await {
+                Ok(body) => body.map(Self),
+                Err(late) => Err(ErrorRequestTimeout(late)),
+            }
+        })
+    }
+}
 
 /// Reads a JSON body. `T` denies unknown fields.
 ///

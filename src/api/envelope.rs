@@ -113,6 +113,7 @@ fn not_ours(response: &ServiceResponse<BoxBody>) -> Option<(&'static str, String
         StatusCode::METHOD_NOT_ALLOWED => {
             ("method_not_allowed", format!("{} is not allowed here.", response.request().method()))
         }
+        StatusCode::REQUEST_TIMEOUT => ("timeout", "The request body did not arrive in time.".to_owned()),
         StatusCode::PAYLOAD_TOO_LARGE => ("too_large", "The request body is too large.".to_owned()),
         other => ("bad_request", other.canonical_reason().unwrap_or("The request cannot be served.").to_owned()),
     })

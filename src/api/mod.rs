@@ -36,7 +36,7 @@ pub struct ApiSettings {
     pub limit_max: u64,
     /// Largest request body in bytes.
     pub body_bytes_max: usize,
-    /// Longest wait for a request's head and body.
+    /// Longest wait for a request's head, and for its body.
     pub request_timeout: Duration,
     /// What 401 answers name in `WWW-Authenticate`.
     pub authenticate_uri: String,

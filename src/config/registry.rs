@@ -55,8 +55,13 @@ const API: &[Opt] = &[
         .range(1, 100_000),
     Opt::new("max_request_body_size", Type::Integer, "114688", "Largest request body, in bytes.")
         .range(1024, 67_108_864),
-    Opt::new("request_timeout", Type::Seconds, "30", "Seconds until a request that does not finish is given up.")
-        .range(1, 3600),
+    Opt::new(
+        "request_timeout",
+        Type::Seconds,
+        "30",
+        "Seconds that a request's head, and then its body, may take to arrive.",
+    )
+    .range(1, 3600),
 ];
 
 const DATABASE: &[Opt] = &[

@@ -21,6 +21,7 @@ use ratoon::store::{Store, StoreConfig};
 use reqwest::{Client, Method, Response};
 use serde_json::Value;
 use tempfile::TempDir;
+use tokio::net::TcpStream;
 use tokio::sync::watch;
 
 /// The project that the fake cloud's servers belong to.
@@ -86,15 +87,20 @@ impl Drop for House {
 impl House {
     /// A service whose engine runs.
     pub async fn open() -> Self {
-        Self::build(true).await
+        Self::build(true, Duration::from_secs(5)).await
     }
 
     /// A service whose engine is away: whatever is accepted stays queued.
     pub async fn without_engine() -> Self {
-        Self::build(false).await
+        Self::build(false, Duration::from_secs(5)).await
     }
 
-    async fn build(engine: bool) -> Self {
+    /// A service that waits half a second for a request to arrive.
+    pub async fn hasty() -> Self {
+        Self::build(false, Duration::from_millis(500)).await
+    }
+
+    async fn build(engine: bool, request_timeout: Duration) -> Self {
         let folder = TempDir::new().unwrap();
         let store = Store::connect(&StoreConfig {
             url: format!("sqlite://{}", folder.path().join("ratoon.sqlite").display()),
@@ -152,7 +158,7 @@ impl House {
                 public_endpoint: None,
                 limit_max: 100,
                 body_bytes_max: 10_000,
-                request_timeout: Duration::from_secs(5),
+                request_timeout,
                 authenticate_uri: "http://keystone:5000".into(),
             },
         };
@@ -186,6 +192,11 @@ impl House {
             request = request.header("content-type", "application/json").body(body.to_string());
         }
         Answer::of(request.send().await.unwrap()).await
+    }
+
+    /// A bare connection.
+    pub async fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.url.trim_start_matches("http://")).await.unwrap()
     }
 
     /// Sends a request with headers, without a token.

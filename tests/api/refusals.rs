@@ -1,7 +1,11 @@
 //! Bad input and bad states: each has a status, a message that names the field or the remedy, and changes nothing.
 
+use std::time::Duration;
+
+use ratoon::clock;
 use ratoon::domain::server::ServerStatus;
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::house::House;
 
@@ -213,4 +217,22 @@ async fn a_token_is_needed_and_keystones_absence_is_not_the_callers_fault() {
             assert_eq!(answer.header("retry-after"), "5");
         }
     }
+}
+
+#[tokio::test]
+async fn a_body_that_trickles_in_is_cut_off() {
+    let house = House::hasty().await;
+    let (mut answer, mut request) = house.connect().await.into_split();
+    let head = "POST /v1/snapshots HTTP/1.1\r\nhost: x\r\nx-auth-token: project/member\r\ncontent-length: 9000\r\n\r\n";
+    request.write_all(head.as_bytes()).await.unwrap();
+    let trickle = tokio::spawn(async move {
+        while request.write_all(b" ").await.is_ok() {
+            clock::sleep(Duration::from_millis(50)).await;
+        }
+    });
+    let mut text = String::new();
+    let cut = tokio::time::timeout(Duration::from_secs(20), answer.read_to_string(&mut text)).await;
+    assert!(cut.is_ok(), "the connection is kept: {text}");
+    assert!(text.starts_with("HTTP/1.1 408 ") && text.contains("did not arrive in time"), "{text}");
+    trickle.await.unwrap();
 }

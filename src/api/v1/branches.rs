@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::snapshots::RestoreBody;
 use super::{plan, time};
 use crate::api::ApiState;
-use crate::api::body::{parse, path_id};
+use crate::api::body::{Body, parse, path_id};
 use crate::api::caller::Caller;
 use crate::api::fault::Answer;
 use crate::api::page::base;
@@ -54,9 +54,9 @@ pub async fn show(state: web::Data<ApiState>, caller: Caller, id: web::Path<Stri
 }
 
 /// `PATCH /v1/branches/{id}`
-pub async fn update(state: web::Data<ApiState>, caller: Caller, id: web::Path<String>, body: web::Bytes) -> Answer {
+pub async fn update(state: web::Data<ApiState>, caller: Caller, id: web::Path<String>, body: Body) -> Answer {
     let id = path_id("Branch", &id)?;
-    let fields = parse::<UpdateBody>(&body)?.branch;
+    let fields = parse::<UpdateBody>(&body.0)?.branch;
     let detail = state.app.rename_branch(&caller.0, id, &fields.name).await?;
     Ok(HttpResponse::Ok().json(json!({ "branch": view(&detail) })))
 }
@@ -67,11 +67,11 @@ pub async fn restore(
     caller: Caller,
     request: HttpRequest,
     id: web::Path<String>,
-    body: web::Bytes,
+    body: Body,
 ) -> Answer {
     let id = path_id("Branch", &id)?;
     // The branch's tip takes the place of this id.
-    let wanted = parse::<RestoreBody>(&body)?.request(SnapshotId::new())?;
+    let wanted = parse::<RestoreBody>(&body.0)?.request(SnapshotId::new())?;
     match state.app.restore_branch(&caller.0, id, wanted).await? {
         app::Answer::Plan(view) => Ok(plan(&view)),
         app::Answer::Accepted((branch, operation_id)) => {

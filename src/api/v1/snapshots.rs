@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{plan, project_of, time};
 use crate::api::ApiState;
-use crate::api::body::{field_id, parse, path_id};
+use crate::api::body::{Body, field_id, parse, path_id};
 use crate::api::caller::Caller;
 use crate::api::fault::Answer;
 use crate::api::page::{Query, base};
@@ -193,8 +193,8 @@ pub async fn show(state: web::Data<ApiState>, caller: Caller, id: web::Path<Stri
 }
 
 /// `POST /v1/snapshots`
-pub async fn create(state: web::Data<ApiState>, caller: Caller, request: HttpRequest, body: web::Bytes) -> Answer {
-    let body: CreateBody = parse(&body)?;
+pub async fn create(state: web::Data<ApiState>, caller: Caller, request: HttpRequest, body: Body) -> Answer {
+    let body: CreateBody = parse(&body.0)?;
     let fields = body.snapshot;
     if fields.exclude_disks.len() > WORDS_MAX {
         return Err(
@@ -232,9 +232,9 @@ pub async fn create(state: web::Data<ApiState>, caller: Caller, request: HttpReq
 }
 
 /// `PATCH /v1/snapshots/{id}`
-pub async fn update(state: web::Data<ApiState>, caller: Caller, id: web::Path<String>, body: web::Bytes) -> Answer {
+pub async fn update(state: web::Data<ApiState>, caller: Caller, id: web::Path<String>, body: Body) -> Answer {
     let id = path_id("Snapshot", &id)?;
-    let fields = parse::<UpdateBody>(&body)?.snapshot;
+    let fields = parse::<UpdateBody>(&body.0)?.snapshot;
     let detail =
         state.app.update_snapshot(&caller.0, id, fields.name.as_deref(), fields.description.as_deref()).await?;
     Ok(HttpResponse::Ok().json(json!({ "snapshot": view(&detail) })))
@@ -246,10 +246,10 @@ pub async fn restore(
     caller: Caller,
     request: HttpRequest,
     id: web::Path<String>,
-    body: web::Bytes,
+    body: Body,
 ) -> Answer {
     let id = path_id("Snapshot", &id)?;
-    let wanted = parse::<RestoreBody>(&body)?.request(id)?;
+    let wanted = parse::<RestoreBody>(&body.0)?.request(id)?;
     match state.app.restore_snapshot(&caller.0, wanted).await? {
         app::Answer::Plan(view) => Ok(plan(&view)),
         app::Answer::Accepted((snapshot, operation_id)) => {
