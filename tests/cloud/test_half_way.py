@@ -42,7 +42,7 @@ def test_a_quota_that_shrinks_between_plan_and_run_leaves_nothing(cloud, service
         project.quota(snapshots=fitting)
         process.start()
         operation = client.finished(snapshot['operation_id'])
-        assert operation['status'] == 'failed' and 'quota' in operation['error']['message'].lower(), operation
+        assert operation['status'] == 'failed' and operation['error']['code'] == 'quota_exceeded', operation
         assert project.snapshots() == {}
         server.ticking()
         orphans.none_are_left(process, project, [server], own)

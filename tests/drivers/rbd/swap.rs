@@ -57,7 +57,7 @@ async fn nothing_moves_while_somebody_has_either_open() {
         let guest = bench.somebody_opens(&used.backend_id);
         let error = bench.driver.swap(&bench.call, &head, &next).await.unwrap_err();
         assert_eq!((error.kind(), error.is_retryable()), (Kind::Conflict, true));
-        assert!(error.to_string().contains("client."), "{error}");
+        assert!(error.chain().contains("client.") && !error.told().contains("client."), "{error}");
         drop(guest);
         assert_eq!(names(&bench, &head, &next).await, expected(&bench, &head, &next, false));
     }
