@@ -99,7 +99,11 @@ pub trait SnapshotDriver: Send + Sync {
     /// name and metadata. Returns the mark by which a later change by others shows; empty if the backend has none.
     async fn label(&self, call: &Call, layer: &Layer, parked: bool) -> Result<String>;
 
-    /// Whether a parked layer still holds what `source` holds: nobody has written to it.
+    /// Whether a parked layer, of which its row says that it equals `source`, still holds that: nobody has written to it.
+    /// `source` is a snapshot on the layer itself, or the one that the layer was made of. What cannot be proven is `false`.
+    ///
+    /// # Errors
+    /// Where the backend does not answer in time: nobody may take that for a difference, and clone.
     async fn equals(&self, layer: &Layer, source: Source<'_>) -> Result<bool>;
 
     /// [`Placement::Named`] only: those of these heads whose name nobody carries, found with one listing.

@@ -196,16 +196,17 @@ async fn a_layer_that_somebody_uses_is_not_discarded() {
 
 #[tokio::test]
 async fn a_parked_volume_is_trusted_until_its_time_moves() {
+    const THEN: &str = "2026-11-21T03:00:00.000000";
     let server = cloud(CinderEntry::Newest).await;
     let mut parked = layer("v1");
-    parked.parked_mark = "2026-11-21T03:00:00.000000".into();
-    let other = layer("v1");
-    for (status, updated, mark, same_layer, expected) in [
-        ("available", "2026-11-21T03:00:00.000000", "2026-11-21T03:00:00.000000", true, true),
-        ("available", "2026-11-21T03:00:01.000000", "2026-11-21T03:00:00.000000", true, false),
-        ("in-use", "2026-11-21T03:00:00.000000", "2026-11-21T03:00:00.000000", true, false),
-        ("available", "2026-11-21T03:00:00.000000", "2026-11-21T03:00:00.000000", false, false),
-        ("available", "2026-11-21T03:00:00.000000", "", true, false),
+    let (held, of) = (DiskSnapshotId::new(), layer("v0"));
+    for (status, updated, mark, equals, expected, what) in [
+        ("available", THEN, THEN, Some(held), true, "wherever the snapshot lies"),
+        ("available", "2026-11-21T03:00:01.000000", THEN, Some(held), false, "touched"),
+        ("in-use", THEN, THEN, Some(held), false, "attached"),
+        ("available", THEN, "", Some(held), false, "without a mark"),
+        ("available", THEN, THEN, Some(DiskSnapshotId::new()), false, "parked as something else"),
+        ("available", THEN, THEN, None, false, "parked as nothing"),
     ] {
         on("GET", &format!("{V}/volumes/v1"))
             .respond_with(answer(200, json!({"volume": {"id": "v1", "status": status, "updated_at": updated}})))
@@ -213,10 +214,9 @@ async fn a_parked_volume_is_trusted_until_its_time_moves() {
             .mount(&server)
             .await;
         parked.parked_mark = mark.into();
-        let of = if same_layer { &parked } else { &other };
-        let source = Source { layer: of, origin: DiskSnapshotId::new(), backend_id: "s1" };
-        let driver = driver(&server);
-        assert_eq!(driver.equals(&parked, source).await.unwrap(), expected, "{status} {updated} {mark} {same_layer}");
+        parked.equals = equals;
+        let source = Source { layer: &of, origin: held, backend_id: "s1" };
+        assert_eq!(driver(&server).equals(&parked, source).await.unwrap(), expected, "{what}");
         server.reset().await;
         wire::login(&server, CinderEntry::Newest).await;
     }

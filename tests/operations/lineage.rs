@@ -42,3 +42,45 @@ async fn a_disk_beside_its_clone_leaves_with_a_restore_and_comes_back_with_the_n
     assert_eq!(lab.cloud.live_bytes(lab.server), present, "the very disks, in their order");
     lab.must_be_clean("restore").await;
 }
+
+#[tokio::test]
+async fn going_back_and_forth_at_rest_makes_no_more_disks_than_it_needs() {
+    let lab = Lab::with_a_server().await;
+    lab.cloud.owner_stop(lab.server).unwrap();
+    let a = lab.capture("a").await;
+    lab.cloud.owner_start(lab.server).unwrap();
+    lab.cloud.guest_write(lab.server);
+    lab.cloud.owner_stop(lab.server).unwrap();
+    let b = lab.capture("b").await;
+    lab.restore(a).await; // clones; the disks that are parked carry b
+    let (layers, at_a) = (lab.tree().await.layers.len(), lab.cloud.live_bytes(lab.server));
+    lab.restore(b).await;
+    for round in 0..2 {
+        lab.restore(a).await;
+        assert_eq!(lab.cloud.live_bytes(lab.server), at_a, "round {round}: the very clones again");
+        lab.restore(b).await;
+        assert_eq!(lab.tree().await.layers.len(), layers, "round {round}");
+    }
+    lab.must_be_clean("back and forth").await;
+}
+
+#[tokio::test]
+async fn a_clone_that_its_owner_has_used_while_it_was_parked_is_not_taken_for_what_it_was_made_of() {
+    let lab = Lab::with_a_server().await;
+    lab.cloud.owner_stop(lab.server).unwrap();
+    let a = lab.capture("a").await;
+    lab.cloud.owner_start(lab.server).unwrap();
+    lab.cloud.guest_write(lab.server);
+    lab.cloud.owner_stop(lab.server).unwrap();
+    let b = lab.capture("b").await;
+    lab.restore(a).await;
+    let at_a = lab.cloud.live_bytes(lab.server);
+    let clone = lab.volumes()[0].clone();
+    lab.restore(b).await;
+    lab.cloud.owner_scribble(&clone).unwrap();
+    lab.restore(a).await;
+    assert!(!lab.volumes().contains(&clone));
+    let bytes = |disks: Vec<(String, Vec<u64>)>| disks.into_iter().map(|(_, bytes)| bytes).collect::<Vec<_>>();
+    assert_eq!(bytes(lab.cloud.live_bytes(lab.server)), bytes(at_a));
+    lab.must_be_clean("a used clone").await;
+}

@@ -210,8 +210,10 @@ impl SnapshotDriver for CinderDriver {
         Ok(String::new())
     }
 
+    /// Whichever volume carries the snapshot: the layer's row says what the volume held when it was parked, its own last
+    /// snapshot or the one that it was made of, and the mark says that nobody has attached it since.
     async fn equals(&self, layer: &Layer, source: Source<'_>) -> Result<bool> {
-        if layer.id != source.layer.id || layer.parked_mark.is_empty() {
+        if layer.equals != Some(source.origin) || layer.parked_mark.is_empty() {
             return Ok(false);
         }
         let Some(volume) = self.admin.volume(volume_id(layer)?).await? else { return Ok(false) };

@@ -192,7 +192,10 @@ impl SnapshotDriver for Attached {
             .await
     }
 
-    async fn equals(&self, layer: &Layer, _source: Source<'_>) -> Result<bool> {
+    async fn equals(&self, layer: &Layer, source: Source<'_>) -> Result<bool> {
+        if layer.equals != Some(source.origin) {
+            return Ok(false);
+        }
         self.cloud
             .call("show_volume", |state| {
                 let Some(volume) = state.volumes.get(&layer.backend_id) else { return Ok(false) };

@@ -222,7 +222,15 @@ impl SnapshotDriver for Named {
                 let Some(image) = state.images.get(&layer.backend_id) else { return Ok(false) };
                 let carrier = state.images.get(&source.layer.backend_id);
                 let picture = carrier.and_then(|carrier| carrier.pictures.get(source.backend_id));
-                Ok(picture.is_some_and(|picture| picture.bytes == image.bytes && image.watchers.is_empty()))
+                let Some(picture) = picture.filter(|picture| picture.name == picture_name(source.origin)) else {
+                    return Ok(false);
+                };
+                // As the real one: the layer's own snapshot, or the one that it was cloned from. (That knows of every
+                // write; here one that changes nothing goes unnoticed.)
+                let own = layer.id == source.layer.id && image.size_bytes == picture.size_bytes;
+                let origin = (source.layer.backend_id.clone(), source.backend_id.to_owned());
+                let bare_clone = image.parent == Some(origin) && image.pictures.is_empty();
+                Ok((own || bare_clone) && image.bytes == picture.bytes)
             })
             .await
     }

@@ -197,13 +197,21 @@ impl SnapshotDriver for RbdDriver {
     }
 
     async fn equals(&self, layer: &Layer, source: Source<'_>) -> Result<bool> {
-        if source.layer.id != layer.id {
+        let (pool, origin) = (self.pool_of(layer), source.origin);
+        let carriers = self.carrier_pool_of(source.layer);
+        let (layer, source) = (layer.clone(), source.layer.clone());
+        if self.pool_of(&source) != pool {
             return Ok(false);
         }
-        let (pool, layer, origin) = (self.pool_of(layer), layer.clone(), source.origin);
+        // A caller of the API waits for this; no answer is an error, never a difference.
         self.cluster
-            .run("compare an RBD image with its snapshot", move |connection| {
-                snapshot::equals(&Pool::open(connection, &pool)?, &layer, origin)
+            .run_briefly("compare an RBD image with its snapshot", move |connection| {
+                let (pool, carriers) = open_all(connection, &pool, carriers.as_deref())?;
+                if source.id == layer.id {
+                    snapshot::equals(&pool, &layer, origin)
+                } else {
+                    snapshot::equals_origin(&pool, carriers.as_ref(), &layer, &source, origin)
+                }
             })
             .await
     }

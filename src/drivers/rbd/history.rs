@@ -11,9 +11,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::connection::{c_string, own_str};
 use super::errno::{EEXIST, ENOENT, check};
-use super::image::Image;
+use super::image::{FEATURE_FAST_DIFF, Image};
 use super::librbd::{LinkedImageSpecT, SNAP_NAMESPACE_TRASH, SNAP_NAMESPACE_USER, SnapInfoT, fill};
 use crate::error::{Error, Result};
+
+/// The image's flag: its object map may be wrong.
+const FLAG_OBJECT_MAP_INVALID: u64 = 1;
+/// The image's flag: what the object map says of changes may be wrong.
+const FLAG_FAST_DIFF_INVALID: u64 = 1 << 1;
 
 /// What kind of snapshot it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -154,15 +159,45 @@ impl Image {
     /// # Errors
     /// See [`Image::size_bytes`].
     pub fn changed_since(&self, snapshot: &str) -> Result<bool> {
-        let c_name = c_string(snapshot)?;
+        self.changed(Some(snapshot))
+    }
+
+    /// Whether it is a clone that nobody has written to, discarded or cut anything off, since it was made of a snapshot of
+    /// `size_bytes`; it may have been grown, by zeroes. Where that cannot be told for sure it is not.
+    ///
+    /// Each object of its own is a change, and the object map knows them all. Without a valid one librbd would list
+    /// objects instead, where one that only hides the parent's bytes (a discard) has no extent that could be seen.
+    ///
+    /// # Errors
+    /// See [`Image::size_bytes`].
+    pub fn is_bare_clone(&self, size_bytes: u64) -> Result<bool> {
+        let features = self.number("features", self.api().rbd_get_features)?;
+        let flags = self.number("flags", self.api().rbd_get_flags)?;
+        if features & FEATURE_FAST_DIFF == 0 || flags & (FLAG_OBJECT_MAP_INVALID | FLAG_FAST_DIFF_INVALID) != 0 {
+            return Ok(false);
+        }
+        // Shrunk and grown again, it would show zeroes where the parent has bytes, without an object of its own. And with
+        // snapshots of its own it would be compared by way of these.
+        if self.number("overlap with the parent", self.api().rbd_get_overlap)? != size_bytes
+            || !self.snapshots()?.is_empty()
+        {
+            return Ok(false);
+        }
+        Ok(!self.changed(None)?)
+    }
+
+    /// Whether there is any change since a snapshot; `None` = since the image was made, without its parent's bytes.
+    fn changed(&self, snapshot: Option<&str>) -> Result<bool> {
+        let c_name = snapshot.map(c_string).transpose()?;
         let changed = AtomicBool::new(false);
         let size = self.size_bytes()?;
-        // SAFETY: the image is open, the string terminated; the callback gets a pointer to `changed`, which outlives
-        // the call (it returns after the last callback), and only stores to it atomically.
+        // SAFETY: the image is open, the string terminated and alive during the call, or null, which is the beginning;
+        // the callback gets a pointer to `changed`, which outlives the call (it returns after the last callback), and
+        // only stores to it atomically.
         let code = unsafe {
             (self.api().rbd_diff_iterate2)(
                 self.handle(),
-                c_name.as_ptr(),
+                c_name.as_ref().map_or(ptr::null(), |name| name.as_ptr()),
                 0,
                 size,
                 0,
@@ -174,7 +209,7 @@ impl Image {
         if changed.load(Ordering::SeqCst) {
             return Ok(true);
         }
-        check(code, || format!("compare RBD image {} with its snapshot {snapshot}", self.label()))?;
+        check(code, || format!("compare RBD image {} with its {}", self.label(), snapshot.unwrap_or("parent")))?;
         Ok(false)
     }
 
@@ -187,7 +222,7 @@ impl Image {
 
 /// Notes that there is a difference and stops the iteration (any negative number does).
 extern "C" fn note_change(_offset: u64, _length: usize, _exists: c_int, changed: *mut c_void) -> c_int {
-    // SAFETY: `changed` is the pointer to the AtomicBool that changed_since passed, alive during the iteration.
+    // SAFETY: `changed` is the pointer to the AtomicBool that `changed` passed, alive during the iteration.
     unsafe { &*changed.cast::<AtomicBool>() }.store(true, Ordering::SeqCst);
     -1
 }

@@ -158,7 +158,8 @@ impl Image {
         Ok(self.info()?.size)
     }
 
-    fn number(&self, what: &str, function: unsafe extern "C" fn(ImageT, *mut u64) -> c_int) -> Result<u64> {
+    /// One of the image's numbers.
+    pub(super) fn number(&self, what: &str, function: unsafe extern "C" fn(ImageT, *mut u64) -> c_int) -> Result<u64> {
         let mut value = 0;
         // SAFETY: the image is open, `value` a place for the number.
         let code = unsafe { function(self.raw, &raw mut value) };

@@ -195,6 +195,8 @@ table! {
         fn rbd_get_stripe_unit(ImageT, *mut u64) -> c_int;
         fn rbd_get_stripe_count(ImageT, *mut u64) -> c_int;
         fn rbd_get_data_pool_id(ImageT) -> i64;
+        fn rbd_get_flags(ImageT, *mut u64) -> c_int;
+        fn rbd_get_overlap(ImageT, *mut u64) -> c_int;
         fn rbd_get_parent(ImageT, *mut LinkedImageSpecT, *mut SnapSpecT) -> c_int;
         fn rbd_linked_image_spec_cleanup(*mut LinkedImageSpecT);
         fn rbd_linked_image_spec_list_cleanup(*mut LinkedImageSpecT, usize);

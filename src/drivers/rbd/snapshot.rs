@@ -2,7 +2,7 @@
 
 use super::carrier;
 use super::image::Access;
-use super::naming::{META_LAYER, META_PARKED, META_SERVER, snapshot_name};
+use super::naming::{META_LAYER, META_PARKED, META_SERVER, carrier_name, snapshot_name};
 use super::open;
 use super::pool::Pool;
 use crate::domain::disk::Layer;
@@ -43,7 +43,7 @@ pub(super) fn remove(pool: &Pool, carriers: Option<&Pool>, layer: &Layer, id: Di
     }
 }
 
-/// Whether the layer still holds what its snapshot holds.
+/// Whether the layer still holds what a snapshot of its own holds.
 pub(super) fn equals(pool: &Pool, layer: &Layer, origin: DiskSnapshotId) -> Result<bool> {
     let name = snapshot_name(origin);
     let image = open::need(pool, layer, Access::Read)?;
@@ -52,6 +52,26 @@ pub(super) fn equals(pool: &Pool, layer: &Layer, origin: DiskSnapshotId) -> Resu
         return Ok(false);
     }
     Ok(!image.changed_since(&name)?)
+}
+
+/// Whether the layer was made of this snapshot, which lies on `source`, and holds nothing else since: what a new clone
+/// would hold, which would be made of the same carrier or snapshot.
+pub(super) fn equals_origin(
+    pool: &Pool,
+    carriers: Option<&Pool>,
+    layer: &Layer,
+    source: &Layer,
+    origin: DiskSnapshotId,
+) -> Result<bool> {
+    let name = snapshot_name(origin);
+    let Some(snapshot) = open::need(pool, source, Access::Read)?.snapshot(&name)? else { return Ok(false) };
+    let image = open::need(pool, layer, Access::Read)?;
+    let Some(parent) = image.parent()? else { return Ok(false) };
+    let direct =
+        parent.pool == pool.name() && parent.image_id == source.backend_id && parent.snapshot_id == snapshot.id;
+    let carried =
+        carriers.is_some_and(|carriers| parent.pool == carriers.name() && parent.image_name == carrier_name(origin));
+    Ok((direct || carried) && image.is_bare_clone(snapshot.size_bytes)?)
 }
 
 /// Says on the image whose it is and since when it is parked, or takes the latter away: its name tells an operator nothing.

@@ -193,9 +193,13 @@ async fn replace_a_volume(demo: &User, made: &Made) {
     nova.detach(id, &named).await.unwrap();
     let mut parked = old.clone();
     parked.parked_mark = driver.label(&call, &old, true).await.unwrap();
+    parked.equals = Some(node);
     eprintln!("parked: {:#?}", admin.volume(&named).await.unwrap().unwrap());
     let source = Source { layer: &parked, origin: node, backend_id: &captured.backend_id };
     assert!(driver.equals(&parked, source).await.unwrap());
+    assert!(driver.equals(&parked, Source { layer: &fresh, ..source }).await.unwrap(), "wherever the snapshot lies");
+    let other = Source { origin: DiskSnapshotId::new(), ..source };
+    assert!(!driver.equals(&parked, other).await.unwrap(), "parked as something else");
 
     // In with the new, as the owner had it.
     let attachment = Attachment { tag: Some("first".into()), ..Default::default() };

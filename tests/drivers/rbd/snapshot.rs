@@ -1,10 +1,11 @@
 //! Snapshots taken, removed, compared; marks.
 
 use ratoon::domain::disk::Layer;
-use ratoon::drivers::{SnapshotDriver, Source};
+use ratoon::drivers::rbd::{RbdDriver, RbdDriverConfig};
+use ratoon::drivers::{NewLayer, SnapshotDriver, Source};
 use ratoon::error::Kind;
 
-use super::bench::{SIZE, bench};
+use super::bench::{MIB, SIZE, bench};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_capture_done_twice_is_one_snapshot_and_its_removal_may_be_repeated() {
@@ -97,7 +98,7 @@ async fn a_layer_equals_its_snapshot_until_somebody_writes() {
         let other = Layer { id: bench.layer_id(), ..head.clone() };
         let source = Source { layer: &head, origin, backend_id: &backend_id };
         assert!(bench.driver.equals(&head, source).await.unwrap(), "{features}");
-        assert!(!bench.driver.equals(&other, source).await.unwrap(), "another layer");
+        assert!(!bench.driver.equals(&other, source).await.unwrap(), "another layer, which was not made of it");
         let unknown = Source { origin: bench.origin(), ..source };
         assert!(!bench.driver.equals(&head, unknown).await.unwrap(), "a snapshot that is not there");
 
@@ -109,6 +110,63 @@ async fn a_layer_equals_its_snapshot_until_somebody_writes() {
         assert!(bench.driver.equals(&head, source).await.unwrap(), "{features}, again");
         bench.rbd(&["resize", "--no-progress", "--size", "16M", &spec]);
         assert!(!bench.driver.equals(&head, source).await.unwrap(), "{features}, grown");
+    }
+}
+
+/// A change as `rbd import-diff` reads it: this many bytes at the beginning are discarded.
+fn discarded(length: u64) -> Vec<u8> {
+    let mut diff = b"rbd diff v1\n".to_vec();
+    diff.push(b'z');
+    diff.extend(0_u64.to_le_bytes());
+    diff.extend(length.to_le_bytes());
+    diff.push(b'e');
+    diff
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clone_equals_what_it_was_made_of_until_somebody_changes_it() {
+    let Some(bench) = bench() else { return };
+    let without_carrier =
+        RbdDriver::new(RbdDriverConfig { cluster: bench.config.clone(), pool: "vms".into(), glance_pool: None });
+    let features = ["layering", "exclusive-lock", "object-map", "fast-diff", "deep-flatten"];
+    let options: Vec<&str> = features.into_iter().flat_map(|feature| ["--image-feature", feature]).collect();
+    for (driver, key, parent_pool) in
+        [(&bench.driver, "disk.eph0", Some("images")), (&without_carrier, "disk.eph1", None)]
+    {
+        let mut head = bench.disk(key, &options);
+        head.facts.parent_pool = parent_pool.map(Into::into);
+        bench.write(&format!("vms/{}_{key}", bench.server));
+        let (other, other_id) = bench.captured(&head).await;
+        let (origin, backend_id) = bench.captured(&head).await;
+        let source = Source { layer: &head, origin, backend_id: &backend_id };
+        // The head goes on: only the snapshot counts.
+        bench.write(&format!("vms/{}_{key}", bench.server));
+        let clone = async |size_bytes_min: u64| {
+            let new = NewLayer { id: bench.layer_id(), size_bytes_min };
+            let backend_id = driver.prepare(&bench.call, source, &new).await.unwrap();
+            (Layer { id: new.id, backend_id, ..head.clone() }, format!("vms/ratoon.{}", new.id))
+        };
+
+        let (same, _) = clone(0).await;
+        assert!(driver.equals(&same, source).await.unwrap(), "{key}");
+        let unlike = Source { origin: other, backend_id: &other_id, ..source };
+        assert!(!driver.equals(&same, unlike).await.unwrap(), "{key}: made of another snapshot");
+        let (grown, _) = clone(2 * SIZE).await;
+        assert!(driver.equals(&grown, source).await.unwrap(), "{key}: grown, as a new clone would be");
+
+        let (written, spec) = clone(0).await;
+        bench.write(&spec);
+        assert!(!driver.equals(&written, source).await.unwrap(), "{key}: written");
+        let (holed, spec) = clone(0).await;
+        bench.try_run("rbd", &["import-diff", "--no-progress", "-", &spec], &discarded(MIB)).unwrap();
+        assert!(!driver.equals(&holed, source).await.unwrap(), "{key}: a whole object discarded");
+        let (cut, spec) = clone(0).await;
+        bench.rbd(&["resize", "--no-progress", "--allow-shrink", "--size", "4M", &spec]);
+        bench.rbd(&["resize", "--no-progress", "--size", "8M", &spec]);
+        assert!(!driver.equals(&cut, source).await.unwrap(), "{key}: shrunk and grown again");
+        let (blind, spec) = clone(0).await;
+        bench.rbd(&["feature", "disable", &spec, "fast-diff", "object-map"]);
+        assert!(!driver.equals(&blind, source).await.unwrap(), "{key}: without an object map nothing is proven");
     }
 }
 
