@@ -7,7 +7,7 @@ use super::plan_view::PlanView;
 use super::policy::Rule;
 use super::snapshot_create::{new_branch, new_operation, new_snapshot};
 use super::{Answer, App, RequestContext, check_name};
-use crate::domain::disk::{DiskKind, DiskSnapshot, Layer, LayerRole, Placement};
+use crate::domain::disk::{DiskSnapshot, Layer, LayerRole, Placement};
 use crate::domain::plan::BranchChoice;
 use crate::domain::plan::restore::{self, Comeback, RestorePlan, RestoreRequest, RestoreWorld, Safety};
 use crate::domain::snapshot::{Snapshot, SnapshotStatus};
@@ -213,8 +213,8 @@ impl Rows<'_> {
                 (layer.id, Origin::Cloned(part.id))
             }
         };
-        let flavor_bytes = if source.kind == DiskKind::System { self.look.server.root_gb << 30 } else { 0 };
-        Ok(Some(Incoming { layer, origin, instead_of, named, size_bytes_min: part.size_bytes.max(flavor_bytes) }))
+        let size_bytes_min = restore::size_bytes_min(&self.look.server, source.kind, part);
+        Ok(Some(Incoming { layer, origin, instead_of, named, size_bytes_min }))
     }
 
     /// The safety snapshot's rows, if one is taken: its id, the branch begun for it, its parts.

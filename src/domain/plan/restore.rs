@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::disk::{DiskSnapshot, Layer, LayerRole, Placement};
+use crate::domain::disk::{DiskKind, DiskSnapshot, Layer, LayerRole, Placement};
 use crate::domain::forest::Forest;
 use crate::domain::plan::{BranchChoice, LiveDisk, names_disk, refuse_busy, refuse_unsupported};
 use crate::domain::quota::Need;
@@ -261,7 +261,7 @@ fn moves(world: &RestoreWorld<'_>, request: &RestoreRequest) -> Result<(Vec<Disk
             return Err(Error::conflict(format!("The server has no disk {} now that could be replaced.", layer.key))
                 .remedy("Was the server resized to another flavor? Restore other disks only."));
         }
-        let (comeback, reason) = comeback(world, part, live);
+        let (comeback, reason) = comeback(world, part, layer, live);
         moves.push(DiskMove { disk_snapshot: part.id, live, comeback, reason });
     }
     Ok((moves, whole))
@@ -295,7 +295,7 @@ fn named_part(
     Err(Error::bad_field("disks", format!("The snapshot {why} {word}; it has {}.", names.join(", "))))
 }
 
-fn comeback(world: &RestoreWorld<'_>, part: &DiskSnapshot, live: Option<usize>) -> (Comeback, String) {
+fn comeback(world: &RestoreWorld<'_>, part: &DiskSnapshot, layer: &Layer, live: Option<usize>) -> (Comeback, String) {
     if let (Some(node), Some(place)) = (world.unchanged_since, live) {
         let same = world.disk_snapshots.iter().any(|other| {
             other.snapshot_id == node
@@ -316,13 +316,25 @@ fn comeback(world: &RestoreWorld<'_>, part: &DiskSnapshot, live: Option<usize>) 
             // Its row may be older than an attach by its owner.
             && !world.live.iter().any(|live| live.layer.id == layer.id)
     });
-    match parked {
+    let (comeback, reason) = match parked {
+        // A clone is grown as it is made; one that was parked before a resize would stay as it is.
+        Some(_) if part.size_bytes < size_bytes_min(world.server, layer.kind, part) => {
+            (Comeback::Clone, "a new disk is cloned and grown: the parked one is smaller than the flavor's disk")
+        }
         Some(layer) => (
             Comeback::Reuse(layer.id),
-            "the disk that was parked right after this snapshot is untouched and becomes the head again".to_owned(),
+            "the disk that was parked right after this snapshot is untouched and becomes the head again",
         ),
-        None => (Comeback::Clone, "a new disk is cloned from the disk snapshot; nothing is copied".to_owned()),
-    }
+        None => (Comeback::Clone, "a new disk is cloned from the disk snapshot; nothing is copied"),
+    };
+    (comeback, reason.to_owned())
+}
+
+/// Smallest size in bytes that a disk of the node may come back with: its own then, and the flavor's for the system disk.
+#[must_use]
+pub fn size_bytes_min(server: &ServerFacts, kind: DiskKind, part: &DiskSnapshot) -> u64 {
+    let flavor = if kind == DiskKind::System { server.root_gb << 30 } else { 0 };
+    part.size_bytes.max(flavor)
 }
 
 /// Live disks that a whole restore takes off the server: attached volumes that the node neither has nor left out on purpose.

@@ -243,6 +243,23 @@ fn a_parked_disk_that_its_owner_has_attached_is_not_used_again() {
 }
 
 #[test]
+fn a_parked_system_disk_is_not_used_again_once_the_flavor_asks_for_a_larger_one() {
+    for (root_gb, disk, reused) in
+        [(0, "disk", true), (1, "disk", true), (2, "disk", false), (2, "disk.eph0", true), (2, "data", true)]
+    {
+        let mut scene = scene(&["disk", "disk.eph0", "data"]);
+        scene.server.root_gb = root_gb;
+        let origin = part(&scene, "b", disk).origin;
+        let layer = park(&mut scene, origin, disk);
+        let plan = ask(&scene, Ask { untouched: vec![layer], ..to("b") }).unwrap();
+        let place = scene.live.iter().position(|live| live.disk.key == disk).unwrap();
+        let expected = if reused { Comeback::Reuse(layer) } else { Comeback::Clone };
+        assert_eq!(plan.moves[place].comeback, expected, "{root_gb} GB, {disk}");
+        assert_eq!(plan.moves[place].reason.contains("smaller"), !reused, "{root_gb} GB, {disk}");
+    }
+}
+
+#[test]
 fn the_present_is_kept_unless_it_equals_a_node_or_is_declined() {
     let running = scene(&["disk", "data"]);
     assert_eq!(ask(&running, to("a")).unwrap().safety, Safety::Take(on(&running, "main")));
