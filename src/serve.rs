@@ -72,6 +72,8 @@ pub fn credentials(keystone: &KeystoneAuthtoken) -> Result<ServiceCredentials> {
     })
 }
 
+/// The drivers of one part of the service. The API and the engine have their own: what waits for Ceph is bounded for each
+/// driver, so requests that pile up while Ceph hangs never take the threads that operations need.
 fn drivers(settings: &Settings, openstack: &Arc<OpenStack>) -> Drivers {
     let mut drivers: Vec<Arc<dyn SnapshotDriver>> = Vec::new();
     if settings.rbd.enabled {
@@ -151,7 +153,6 @@ pub async fn serve(settings: Settings, role: Role) -> Result<()> {
     store.check_schema().await?;
     let openstack = OpenStack::new(credentials(&settings.keystone_authtoken)?)?;
     let compute = Arc::new(Nova::new(&openstack));
-    let drivers = drivers(&settings, &openstack);
     let (stop, stopped) = watch::channel(false);
 
     let mut engine_lock = None;
@@ -161,7 +162,7 @@ pub async fn serve(settings: Settings, role: Role) -> Result<()> {
         let world = Arc::new(World {
             store: store.clone(),
             compute: compute.clone(),
-            drivers: drivers.clone(),
+            drivers: drivers(&settings, &openstack),
             settings: operation_settings(&settings),
             probe: Arc::new(Failpoint::from_environment()),
         });
@@ -190,7 +191,7 @@ pub async fn serve(settings: Settings, role: Role) -> Result<()> {
             app: App {
                 store: store.clone(),
                 compute,
-                drivers,
+                drivers: drivers(&settings, &openstack),
                 settings: AppSettings {
                     pause_limit_ms: u64::try_from(settings.capture.pause_limit.as_millis()).unwrap_or(u64::MAX),
                     allow_pause: settings.capture.allow_pause,

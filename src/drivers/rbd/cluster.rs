@@ -7,6 +7,8 @@
 //!   the middle of its act, and gets a new address only for the next one, before which the caller looks at its lease.
 //! - An act may be waiting for QEMU (see [`super::image`]); one that hangs is given up after a while
 //!   ([`Cluster::run_briefly`]), though its thread goes on: the act may yet be done later, and whoever repeats it finds.
+//!   Waiting for a thread counts too. All that a request of the API waits for is brief; and the API has a driver, so
+//!   threads, of its own (`serve.rs`), or requests that pile up on a hanging Ceph would keep the engine from its work.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
