@@ -13,3 +13,4 @@ mod pause;
 mod quota;
 mod races;
 mod state;
+mod sweep;

@@ -300,6 +300,25 @@ impl FakeCloud {
         Ok(())
     }
 
+    /// The owner deletes the server. As Nova does, every image goes whose name begins with the server's id, but for those
+    /// with snapshots; volumes are let go.
+    pub fn owner_delete_server(&self, id: ServerId) {
+        let mut state = self.state();
+        state.servers.remove(&id);
+        state.images.retain(|_, image| !image.name.starts_with(&id.to_string()) || !image.pictures.is_empty());
+        for volume in state.volumes.values_mut().filter(|volume| volume.attached_to == Some(id)) {
+            volume.attached_to = None;
+            volume.updated += 1;
+        }
+    }
+
+    /// Somebody renames an image of the pool by hand.
+    pub fn rename_image(&self, from: &str, to: &str) {
+        for image in self.state().images.values_mut().filter(|image| image.name == from) {
+            to.clone_into(&mut image.name);
+        }
+    }
+
     /// The owner, whom no lock keeps from it, has an image made of the server: Nova is at work until
     /// [`FakeCloud::end_image`].
     ///
