@@ -1,7 +1,8 @@
 //! The sweep: heads that nobody carries, and locks of ours that no operation needs any more.
 //!
 //! Both can only come of a crash that no engine has recovered, of a database that was restored, or of a bug. A server whose
-//! operation is under way is left to it.
+//! operation is under way is left to it, one that Nova is at work on to Nova; of one that Nova no longer knows the heads are
+//! noted as gone, and the tree stays.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,9 +10,8 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use crate::clock;
-use crate::domain::disk::Layer;
-use crate::domain::server::ServerStatus;
-use crate::error::Result;
+use crate::domain::server::ServerFacts;
+use crate::error::{Kind, Result};
 use crate::ids::OperationId;
 use crate::operations::World;
 use crate::operations::snapshot_restore::LOCK_PREFIX;
@@ -43,13 +43,26 @@ async fn heal_heads(world: &World) -> Result<()> {
     for driver in world.drivers.iter() {
         let ours: Vec<_> = heads.iter().filter(|head| head.backend == driver.name()).cloned().collect();
         for missing in driver.missing_heads(&ours).await? {
-            let Some(record) = world.store.server(missing.server_id).await? else { continue };
-            if record.operation_id.is_some() {
+            let server = match world.compute.server(missing.server_id).await {
+                Ok(server) => server,
+                Err(error) if error.kind() == Kind::NotFound => {
+                    world.store.detach_heads(missing.server_id).await?;
+                    tracing::info!(server_id = %missing.server_id, "Nova no longer knows this server: its disks are no longer looked for");
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            if !needs_its_head(&server) {
+                continue;
+            }
+            // Read last: an operation may have begun meanwhile, and moves the names itself.
+            let record = world.store.server(missing.server_id).await?;
+            if record.is_none_or(|record| record.operation_id.is_some()) {
                 continue;
             }
             if driver.heal_head(&missing).await? {
                 tracing::warn!(server_id = %missing.server_id, disk = %missing.key, "a head that was missing has its name again");
-            } else if needs_its_head(world, &missing).await {
+            } else {
                 tracing::error!(
                     server_id = %missing.server_id,
                     disk = %missing.key,
@@ -62,12 +75,10 @@ async fn heal_heads(world: &World) -> Result<()> {
     Ok(())
 }
 
-/// Whether the server is one that cannot be without its head: not deleted, not shelved, not being made anew.
-async fn needs_its_head(world: &World, head: &Layer) -> bool {
-    world.compute.server(head.server_id).await.is_ok_and(|server| {
-        server.task_state.is_none()
-            && matches!(server.status, ServerStatus::Active | ServerStatus::Shutoff | ServerStatus::Paused)
-    })
+/// Whether the server cannot be without its head, and Nova is not just dealing with it: one that is shelved or is being made
+/// anew gets another disk from Nova, in whose way an old one would be. One in an error may be so for want of its head.
+fn needs_its_head(server: &ServerFacts) -> bool {
+    server.task_state.is_none() && matches!(server.status.as_str(), "ACTIVE" | "SHUTOFF" | "PAUSED" | "ERROR")
 }
 
 async fn release_locks(world: &World) -> Result<()> {

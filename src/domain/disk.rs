@@ -121,7 +121,8 @@ pub enum LayerRole {
     Parked,
     /// Being made by an operation that runs; nobody uses it yet.
     Preparing,
-    /// Still its owner's, but no longer on this server (a volume that was detached by hand).
+    /// No longer on this server: a volume that its owner detached by hand, a head whose server was deleted. Still its
+    /// owner's, if it is there at all.
     Detached,
 }
 

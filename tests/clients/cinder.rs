@@ -199,18 +199,57 @@ async fn a_layer_that_somebody_uses_is_not_discarded() {
     assert_eq!(error.kind(), Kind::Conflict);
 }
 
+/// Several objects of one name, which go one after the other: each is there until it was deleted.
+async fn several(server: &MockServer, kind: &str, name: &str, ids: &[&str]) {
+    let entry = |id: &&str| json!({"id": id, "name": name, "volume_id": "v1", "status": "available"});
+    for (gone, id) in ids.iter().enumerate() {
+        let left: Vec<Value> = ids[gone..].iter().map(entry).collect();
+        on("GET", &format!("{V}/{kind}s/detail"))
+            .respond_with(answer(200, json!({format!("{kind}s"): left})))
+            .up_to_n_times(1)
+            .mount(server)
+            .await;
+        let path = format!("{V}/{kind}s/{id}");
+        on("GET", &path).respond_with(answer(200, json!({kind: entry(id)}))).up_to_n_times(1).mount(server).await;
+        on("GET", &path).respond_with(fault(404, "itemNotFound", "gone")).mount(server).await;
+        on("DELETE", &path).respond_with(ResponseTemplate::new(202)).mount(server).await;
+    }
+    let none: Vec<Value> = vec![];
+    on("GET", &format!("{V}/{kind}s/detail"))
+        .respond_with(answer(200, json!({format!("{kind}s"): none})))
+        .mount(server)
+        .await;
+}
+
+#[tokio::test]
+async fn all_that_were_made_under_one_name_are_removed() {
+    let server = cloud(CinderEntry::Newest).await;
+    let (source_layer, new) = (layer("v1"), NewLayer { id: LayerId::new(), size_bytes_min: 0 });
+    let origin = DiskSnapshotId::new();
+    let source = Source { layer: &source_layer, origin, backend_id: "s0" };
+    several(&server, "volume", &format!("ratoon.{}", new.id), &["v2", "v3"]).await;
+    several(&server, "snapshot", &format!("ratoon-{origin}"), &["s1", "s2"]).await;
+    let driver = driver(&server);
+    driver.discard(&call(PROJECT), source, &new).await.unwrap();
+    driver.remove_snapshot(&call(PROJECT), &source_layer, origin).await.unwrap();
+    for path in ["volumes/v2", "volumes/v3", "snapshots/s1", "snapshots/s2"] {
+        assert_eq!(count(&server, "DELETE", &format!("{V}/{path}")).await, 1, "{path}");
+    }
+}
+
 #[tokio::test]
 async fn a_parked_volume_is_trusted_until_its_time_moves() {
+    const THEN: &str = "2026-11-21T03:00:00.000000";
     let server = cloud(CinderEntry::Newest).await;
     let mut parked = layer("v1");
-    parked.parked_mark = "2026-11-21T03:00:00.000000".into();
-    let other = layer("v1");
-    for (status, updated, mark, same_layer, expected) in [
-        ("available", "2026-11-21T03:00:00.000000", "2026-11-21T03:00:00.000000", true, true),
-        ("available", "2026-11-21T03:00:01.000000", "2026-11-21T03:00:00.000000", true, false),
-        ("in-use", "2026-11-21T03:00:00.000000", "2026-11-21T03:00:00.000000", true, false),
-        ("available", "2026-11-21T03:00:00.000000", "2026-11-21T03:00:00.000000", false, false),
-        ("available", "2026-11-21T03:00:00.000000", "", true, false),
+    let (held, of) = (DiskSnapshotId::new(), layer("v0"));
+    for (status, updated, mark, equals, expected, what) in [
+        ("available", THEN, THEN, Some(held), true, "wherever the snapshot lies"),
+        ("available", "2026-11-21T03:00:01.000000", THEN, Some(held), false, "touched"),
+        ("in-use", THEN, THEN, Some(held), false, "attached"),
+        ("available", THEN, "", Some(held), false, "without a mark"),
+        ("available", THEN, THEN, Some(DiskSnapshotId::new()), false, "parked as something else"),
+        ("available", THEN, THEN, None, false, "parked as nothing"),
     ] {
         on("GET", &format!("{V}/volumes/v1"))
             .respond_with(answer(200, json!({"volume": {"id": "v1", "status": status, "updated_at": updated}})))
@@ -218,10 +257,9 @@ async fn a_parked_volume_is_trusted_until_its_time_moves() {
             .mount(&server)
             .await;
         parked.parked_mark = mark.into();
-        let of = if same_layer { &parked } else { &other };
-        let source = Source { layer: of, origin: DiskSnapshotId::new(), backend_id: "s1" };
-        let driver = driver(&server);
-        assert_eq!(driver.equals(&parked, source).await.unwrap(), expected, "{status} {updated} {mark} {same_layer}");
+        parked.equals = equals;
+        let source = Source { layer: &of, origin: held, backend_id: "s1" };
+        assert_eq!(driver(&server).equals(&parked, source).await.unwrap(), expected, "{what}");
         server.reset().await;
         wire::login(&server, CinderEntry::Newest).await;
     }

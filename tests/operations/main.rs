@@ -14,3 +14,4 @@ mod pause;
 mod quota;
 mod races;
 mod state;
+mod sweep;

@@ -2,7 +2,9 @@
 //!
 //! - A snapshot is Cinder's, named `ratoon-<disk snapshot id>`; a new layer is a volume made of one, named
 //!   `ratoon.<layer id>` until it is a head and gets its disk's name. Both are found by name before they are made, since
-//!   Cinder would make a second one as gladly.
+//!   Cinder would make a second one as gladly. It may do so all the same: a request whose answer we gave up on can be
+//!   carried out later, after the repeated one. So removing takes all of a name. What Cinder makes only after that
+//!   stays, for nobody looks again: by its name, and its metadata `ratoon.operation`, people can tell whose it was.
 //! - What is made is made with a token of the customer's project, so that it is owned and paid there. Looking, renaming
 //!   and marking go through the service's own token: it sees volumes wherever they are.
 //! - Cinder is asynchronous: it answers `creating` or `deleting` and does it later, or never. [`wait`] holds the rules.
@@ -120,8 +122,13 @@ impl SnapshotDriver for CinderDriver {
     async fn remove_snapshot(&self, call: &Call, layer: &Layer, id: DiskSnapshotId) -> Result<()> {
         let volume_id = volume_id(layer)?;
         let cinder = self.owner(call).await?;
-        let Some(snapshot) = cinder.snapshot_named(volume_id, &snapshot_name(id)).await? else { return Ok(()) };
-        wait::until_removed(&self.waiting, &cinder, wait::Object::Snapshot { id: &snapshot.id, of: volume_id }).await
+        let mut gone = String::new();
+        while let Some(snapshot) = cinder.snapshot_named(volume_id, &snapshot_name(id)).await? {
+            refuse_twice(&mut gone, &snapshot.id)?;
+            let object = wait::Object::Snapshot { id: &snapshot.id, of: volume_id };
+            wait::until_removed(&self.waiting, &cinder, object).await?;
+        }
+        Ok(())
     }
 
     async fn prepare(&self, call: &Call, source: Source<'_>, new: &NewLayer) -> Result<String> {
@@ -162,8 +169,12 @@ impl SnapshotDriver for CinderDriver {
 
     async fn discard(&self, call: &Call, _source: Source<'_>, new: &NewLayer) -> Result<()> {
         let cinder = self.owner(call).await?;
-        let Some(volume) = cinder.volume_named(&layer_name(new.id)).await? else { return Ok(()) };
-        wait::until_removed(&self.waiting, &cinder, wait::Object::Volume { id: &volume.id }).await
+        let mut gone = String::new();
+        while let Some(volume) = cinder.volume_named(&layer_name(new.id)).await? {
+            refuse_twice(&mut gone, &volume.id)?;
+            wait::until_removed(&self.waiting, &cinder, wait::Object::Volume { id: &volume.id }).await?;
+        }
+        Ok(())
     }
 
     async fn users(&self, layer: &Layer) -> Result<Vec<String>> {
@@ -231,6 +242,15 @@ impl SnapshotDriver for CinderDriver {
     async fn quota(&self, project_id: &str) -> Result<Option<Quota>> {
         self.admin.quota(project_id).await.map(Some)
     }
+}
+
+/// Cinder lists what it has just said to be gone (a replica of its database that lags): later, not again and again.
+fn refuse_twice(gone: &mut String, id: &str) -> Result<()> {
+    if gone == id {
+        return Err(Error::unavailable(format!("Cinder still lists {id}, which it says is gone.")));
+    }
+    id.clone_into(gone);
+    Ok(())
 }
 
 fn snapshot_name(id: DiskSnapshotId) -> String {

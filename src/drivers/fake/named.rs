@@ -235,6 +235,30 @@ impl SnapshotDriver for Named {
             .await
     }
 
+    async fn missing_heads(&self, heads: &[Layer]) -> Result<Vec<Layer>> {
+        self.cloud
+            .call("list_images", |state| {
+                let missing = |head: &&Layer| state.image_named(&head_name(head.server_id, &head.key)).is_none();
+                Ok(heads.iter().filter(missing).cloned().collect())
+            })
+            .await
+    }
+
+    async fn heal_head(&self, head: &Layer) -> Result<bool> {
+        let (own, expected) = (parked_name(head.id), head_name(head.server_id, &head.key));
+        let lost = self
+            .cloud
+            .call("list_images", |state| {
+                let there = state.images.get(&head.backend_id).is_some_and(|image| image.name == own);
+                Ok(there && state.image_named(&expected).is_none())
+            })
+            .await?;
+        if lost {
+            self.rename(&head.backend_id, &own, &expected).await?;
+        }
+        Ok(lost)
+    }
+
     async fn quota(&self, _project_id: &str) -> Result<Option<Quota>> {
         Ok(None)
     }

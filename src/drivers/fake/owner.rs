@@ -303,20 +303,6 @@ impl FakeCloud {
         detach(&mut state, id, OWNER, volume)
     }
 
-    /// The owner deletes a volume: refused while it is attached or has snapshots.
-    ///
-    /// # Errors
-    /// As said.
-    pub fn owner_delete_volume(&self, volume: &str) -> Result<()> {
-        let mut state = self.state();
-        let found = state.volume(volume)?;
-        if found.attached_to.is_some() || !found.pictures.is_empty() {
-            return Err(Error::conflict(format!("Volume {volume} is in use or has snapshots.")));
-        }
-        state.volumes.remove(volume);
-        Ok(())
-    }
-
     /// The owner writes on a volume through another server: it is no longer what it was.
     ///
     /// # Errors
@@ -329,6 +315,25 @@ impl FakeCloud {
         super::state::scribble(&mut found.bytes, number);
         found.updated += 2; // attached there, and detached
         Ok(())
+    }
+
+    /// The owner deletes the server. As Nova does, every image goes whose name begins with the server's id, but for those
+    /// with snapshots; volumes are let go.
+    pub fn owner_delete_server(&self, id: ServerId) {
+        let mut state = self.state();
+        state.servers.remove(&id);
+        state.images.retain(|_, image| !image.name.starts_with(&id.to_string()) || !image.pictures.is_empty());
+        for volume in state.volumes.values_mut().filter(|volume| volume.attached_to == Some(id)) {
+            volume.attached_to = None;
+            volume.updated += 1;
+        }
+    }
+
+    /// Somebody renames an image of the pool by hand.
+    pub fn rename_image(&self, from: &str, to: &str) {
+        for image in self.state().images.values_mut().filter(|image| image.name == from) {
+            to.clone_into(&mut image.name);
+        }
     }
 
     /// The owner, whom no lock keeps from it, has an image made of the server: Nova is at work until

@@ -21,8 +21,8 @@ pub use super::connection::RbdConfig;
 use crate::clock::{Instant, sleep};
 use crate::error::{Error, Kind, Result};
 
-/// Threads at a time, if not told otherwise.
-pub const THREADS: usize = 16;
+/// Threads that wait for Ceph at a time.
+const THREADS: usize = 16;
 
 /// How many answers' time limits an act may take before its caller stops waiting.
 const PATIENCE: u32 = 6;
@@ -57,34 +57,7 @@ impl Cluster {
     /// A cluster that connects at the first call.
     #[must_use]
     pub fn new(config: RbdConfig) -> Self {
-        Self::with_threads(config, THREADS)
-    }
-
-    /// As [`Cluster::new`], with a limit of threads that wait for Ceph at a time.
-    #[must_use]
-    pub fn with_threads(config: RbdConfig, threads: usize) -> Self {
-        Self {
-            shared: Arc::new(Shared { config, slot: Mutex::default() }),
-            permits: Arc::new(Semaphore::new(threads.max(1))),
-        }
-    }
-
-    /// A cluster, connected: tells at once whether Ceph answers.
-    ///
-    /// # Errors
-    /// As [`Connection::open`].
-    pub async fn connect(config: &RbdConfig) -> Result<Self> {
-        let cluster = Self::new(config.clone());
-        cluster.run("connect to Ceph", |_| Ok(())).await?;
-        Ok(cluster)
-    }
-
-    /// Our address in Ceph, for whoever must blocklist us. Another one after each reconnect.
-    ///
-    /// # Errors
-    /// `Unavailable` if Ceph does not answer.
-    pub async fn address(&self) -> Result<String> {
-        self.run_briefly("ask for our address in Ceph", |connection| connection.address()).await
+        Self { shared: Arc::new(Shared { config, slot: Mutex::default() }), permits: Arc::new(Semaphore::new(THREADS)) }
     }
 
     /// Runs an act to its end; each single answer of Ceph has its time limit.

@@ -50,12 +50,6 @@ impl RbdDriver {
         Self { cluster: Cluster::new(config.cluster), pool: config.pool, glance_pool: config.glance_pool }
     }
 
-    /// The cluster, for those who need its address or wish to know whether it answers.
-    #[must_use]
-    pub fn cluster(&self) -> &Cluster {
-        &self.cluster
-    }
-
     /// All heads in Nova's pool that snapshots cover, in one listing: what the sweep compares with the rows.
     ///
     /// # Errors
@@ -64,17 +58,6 @@ impl RbdDriver {
         let pool = self.pool.clone();
         self.cluster
             .run_briefly("list the heads", move |connection| discover::heads(&Pool::open(connection, &pool)?))
-            .await
-    }
-
-    /// The name of an image, if it is still there.
-    ///
-    /// # Errors
-    /// `Unavailable` if Ceph does not answer.
-    pub async fn find_by_id(&self, image_id: &str) -> Result<Option<String>> {
-        let (pool, id) = (self.pool.clone(), image_id.to_owned());
-        self.cluster
-            .run_briefly("look an RBD image up", move |connection| Pool::open(connection, &pool)?.name_of(&id))
             .await
     }
 

@@ -8,12 +8,12 @@
 //! and librbd sends it the request and waits.
 #![allow(unsafe_code)]
 
-use std::ffi::{c_char, c_int};
+use std::ffi::c_int;
 use std::ptr;
 use std::sync::Arc;
 
 use super::connection::{Connection, own_str, until_nul};
-use super::errno::{self, ENOENT, ERANGE, check};
+use super::errno::{ENOENT, ERANGE, check};
 use super::librbd::{Api, ImageInfoT, ImageT, LinkedImageSpecT, SnapSpecT, WatcherT, fill};
 use crate::error::Result;
 
@@ -252,23 +252,6 @@ impl Image {
         let code = unsafe { (self.api().rbd_resize)(self.raw, size_bytes) };
         check(code, || format!("resize RBD image {} to {size_bytes} bytes", self.label()))?;
         Ok(())
-    }
-
-    /// Reads `length` bytes at `offset`; fewer at the end of the image.
-    ///
-    /// # Errors
-    /// See [`Image::size_bytes`].
-    pub fn read(&self, offset: u64, length: usize) -> Result<Vec<u8>> {
-        let mut buffer = vec![0_u8; length];
-        // SAFETY: the image is open, the buffer writable for its length.
-        let count =
-            unsafe { (self.api().rbd_read)(self.raw, offset, buffer.len(), buffer.as_mut_ptr().cast::<c_char>()) };
-        let Ok(read) = usize::try_from(count) else {
-            let code = c_int::try_from(count).unwrap_or(c_int::MIN);
-            return Err(errno::error(code, &format!("read {length} bytes at {offset} of RBD image {}", self.label())));
-        };
-        buffer.truncate(read);
-        Ok(buffer)
     }
 }
 

@@ -219,7 +219,6 @@ table! {
         fn rbd_diff_iterate2(
             ImageT, *const c_char, u64, u64, u8, u8, DiffCallback, *mut c_void,
         ) -> c_int;
-        fn rbd_read(ImageT, u64, usize, *mut c_char) -> isize;
     }
 }
 

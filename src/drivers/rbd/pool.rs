@@ -66,12 +66,6 @@ impl Pool {
         &self.name
     }
 
-    /// Our own number, to tell our watches from others'.
-    #[must_use]
-    pub fn client_id(&self) -> u64 {
-        self.connection.client_id()
-    }
-
     /// All images, as the pool's directory has them, and those that somebody has begun to remove.
     ///
     /// # Errors

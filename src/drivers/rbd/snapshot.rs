@@ -43,10 +43,10 @@ pub(super) fn remove(pool: &Pool, carriers: Option<&Pool>, layer: &Layer, id: Di
     }
 }
 
-/// Whether the layer still holds what a snapshot of its own holds.
+/// Whether the layer still holds what a snapshot of its own holds. A layer that is gone does not.
 pub(super) fn equals(pool: &Pool, layer: &Layer, origin: DiskSnapshotId) -> Result<bool> {
     let name = snapshot_name(origin);
-    let image = open::need(pool, layer, Access::Read)?;
+    let Some(image) = open::find(pool, layer, Access::Read)? else { return Ok(false) };
     let Some(snapshot) = image.snapshot(&name)? else { return Ok(false) };
     if snapshot.size_bytes != image.size_bytes()? {
         return Ok(false);
@@ -64,8 +64,9 @@ pub(super) fn equals_origin(
     origin: DiskSnapshotId,
 ) -> Result<bool> {
     let name = snapshot_name(origin);
-    let Some(snapshot) = open::need(pool, source, Access::Read)?.snapshot(&name)? else { return Ok(false) };
-    let image = open::need(pool, layer, Access::Read)?;
+    let Some(carrying) = open::find(pool, source, Access::Read)? else { return Ok(false) };
+    let Some(snapshot) = carrying.snapshot(&name)? else { return Ok(false) };
+    let Some(image) = open::find(pool, layer, Access::Read)? else { return Ok(false) };
     let Some(parent) = image.parent()? else { return Ok(false) };
     let direct =
         parent.pool == pool.name() && parent.image_id == source.backend_id && parent.snapshot_id == snapshot.id;

@@ -198,6 +198,21 @@ impl Bench {
         Pool::open(&connection, "vms").unwrap().open_id(image_id, Access::Write).unwrap().unwrap()
     }
 
+    /// Looks four times a second until it is so; a minute at most.
+    pub async fn once(&self, what: &str, is_so: impl AsyncFn() -> bool) {
+        let begin = ratoon::clock::Instant::now();
+        while !is_so().await {
+            assert!(begin.elapsed() < Duration::from_secs(60), "not within a minute: {what}");
+            ratoon::clock::sleep(Duration::from_millis(250)).await;
+        }
+    }
+
+    /// The true name of an image, if it is still there: what the pool's directory says.
+    pub fn name_of(&self, image_id: &str) -> Option<String> {
+        let connection = Arc::new(Connection::open(&self.config).unwrap());
+        Pool::open(&connection, "vms").unwrap().name_of(image_id).unwrap()
+    }
+
     /// Every trace of this bench in both pools: images, all their snapshots, trash.
     pub fn traces(&self) -> Vec<String> {
         let mut found = Vec::new();

@@ -1,10 +1,13 @@
 //! Ceph away, wrong, or closed to us.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use ratoon::clock::Instant;
-
 use ratoon::drivers::SnapshotDriver;
+use ratoon::drivers::rbd::connection::Connection;
+use ratoon::drivers::rbd::image::Access;
+use ratoon::drivers::rbd::pool::Pool;
 use ratoon::drivers::rbd::{Cluster, RbdConfig, RbdDriver, RbdDriverConfig};
 use ratoon::error::Kind;
 
@@ -37,7 +40,7 @@ async fn monitors_that_do_not_answer_are_unavailable_in_time_for_all_who_wait() 
         return;
     }
     let directory = tempfile::tempdir().unwrap();
-    let cluster = Cluster::with_threads(config(&directory), 4);
+    let cluster = Cluster::new(config(&directory));
     let start = Instant::now();
     let waiting = (0..4).map(|_| cluster.run_briefly("try", |_| Ok(())));
     for result in futures::future::join_all(waiting).await {
@@ -56,7 +59,7 @@ async fn a_missing_configuration_file_is_an_operators_matter() {
     let directory = tempfile::tempdir().unwrap();
     let mut config = config(&directory);
     config.ceph_conf = directory.path().join("no-such.conf");
-    let error = Cluster::connect(&config).await.unwrap_err();
+    let error = Cluster::new(config).run("connect", |_| Ok(())).await.unwrap_err();
     assert_eq!((error.kind(), error.is_retryable()), (Kind::Backend, false));
     assert!(error.to_string().contains("no-such.conf") && error.remedy_text().is_some(), "{}", error.chain());
 }
@@ -66,7 +69,7 @@ async fn an_unknown_user_or_pool_never_reads_as_an_absent_image() {
     let Some(bench) = bench() else { return };
     let mut config = bench.config.clone();
     config.user = "nobody-of-that-name".into();
-    let error = Cluster::connect(&config).await.unwrap_err();
+    let error = Cluster::new(config).run("connect", |_| Ok(())).await.unwrap_err();
     assert_eq!((error.kind(), error.is_retryable()), (Kind::Backend, false), "{}", error.chain());
 
     let pool = "no-such-pool".to_owned();
@@ -82,21 +85,30 @@ async fn an_unknown_user_or_pool_never_reads_as_an_absent_image() {
 async fn who_was_blocklisted_fails_once_and_comes_back_under_another_address() {
     let Some(bench) = bench() else { return };
     let head = bench.disk("disk", &[]);
-    let address = bench.driver.cluster().address().await.unwrap();
-    bench.try_run("ceph", &["osd", "blocklist", "add", &address, "120"], b"").unwrap();
+    let cluster = Cluster::new(bench.config.clone());
+    let address = async || cluster.run("ask for our address", |connection| connection.address()).await.unwrap();
+    let write = async || {
+        let id = head.backend_id.clone();
+        let act = move |connection: &Arc<Connection>| {
+            let image = Pool::open(connection, "vms")?.open_id(&id, Access::Write)?.expect("the image is there");
+            image.set_metadata("test", "1")
+        };
+        cluster.run("write to an RBD image", act).await
+    };
+    let blocked = address().await;
+    bench.try_run("ceph", &["osd", "blocklist", "add", &blocked, "120"], b"").unwrap();
 
     // The first may still be answered: the client has not heard of it yet.
     let mut failed = false;
-    for _ in 0..50 {
-        if let Err(error) = bench.driver.label(&bench.call, &head, true).await {
+    for _ in 0..100 {
+        if let Err(error) = write().await {
             assert_eq!((error.kind(), error.is_retryable()), (Kind::Unavailable, true), "{}", error.chain());
             failed = true;
             break;
         }
-        bench.driver.label(&bench.call, &head, false).await.unwrap_or_default();
     }
     assert!(failed, "the fence did not hold");
-    assert_ne!(bench.driver.cluster().address().await.unwrap(), address);
-    bench.driver.label(&bench.call, &head, true).await.unwrap();
-    bench.try_run("ceph", &["osd", "blocklist", "rm", &address], b"").unwrap();
+    assert_ne!(address().await, blocked);
+    write().await.unwrap();
+    bench.try_run("ceph", &["osd", "blocklist", "rm", &blocked], b"").unwrap();
 }

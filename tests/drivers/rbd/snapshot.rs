@@ -54,7 +54,12 @@ async fn absent_images_are_well_for_removal_and_named_for_all_else() {
         assert!(error.to_string().contains(part), "{error}");
     }
     assert_eq!(bench.driver.users(&gone).await.unwrap_err().kind(), Kind::NotFound);
-    assert_eq!(bench.driver.find_by_id("ffffffffffff").await.unwrap(), None);
+    let own = Source { layer: &gone, origin, backend_id: "1" };
+    assert!(!bench.driver.equals(&gone, own).await.unwrap(), "what is gone equals nothing, and another is cloned");
+    let head = bench.disk("disk", &[]);
+    let (origin, backend_id) = bench.captured(&head).await;
+    let others = Source { layer: &head, origin, backend_id: &backend_id };
+    assert!(!bench.driver.equals(&gone, others).await.unwrap(), "nor another layer's snapshot");
 }
 
 #[tokio::test(flavor = "multi_thread")]
