@@ -55,16 +55,9 @@ impl App {
             }
         }
         let tree = self.store.tree(server.id).await?.unwrap_or_else(|| empty_tree(&server));
-        let found =
-            try_join_all(self.drivers.iter().map(|driver| driver.discover(&server))).await.map_err(|error| {
-                match error.kind() {
-                    // Only a server or a snapshot that the caller has named is "not found".
-                    Kind::NotFound => {
-                        Error::conflict("The server's disks have changed while they were looked at.").source(error)
-                    }
-                    _ => error,
-                }
-            })?;
+        let found = try_join_all(self.drivers.iter().map(|driver| driver.discover(&server)))
+            .await
+            .map_err(changed_meanwhile)?;
         let mut disks: Vec<FoundDisk> = Vec::new();
         let mut left_out = Vec::new();
         for part in found {
@@ -130,6 +123,14 @@ impl Look {
                 }),
         );
         layers
+    }
+}
+
+/// What a driver misses. Only a server or a snapshot that the caller has named is "not found".
+pub(super) fn changed_meanwhile(error: Error) -> Error {
+    match error.kind() {
+        Kind::NotFound => Error::conflict("The server's disks have changed while they were looked at.").source(error),
+        _ => error,
     }
 }
 

@@ -46,7 +46,7 @@ impl App {
     /// Asks for an operation to be undone.
     ///
     /// # Errors
-    /// `Forbidden`, `NotFound`; `Conflict` when it is past its point of no return or final.
+    /// `Forbidden`, `NotFound`; `Conflict` when it is past its point of no return, is being undone because it has failed, or is final.
     pub async fn cancel_operation(&self, caller: &RequestContext, id: OperationId) -> Result<Operation> {
         self.get_operation(caller, id).await?;
         caller.allow(Rule::OperationCancel)?;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::look::Look;
+use super::look::{Look, changed_meanwhile};
 use super::plan_view::PlanView;
 use super::policy::Rule;
 use super::snapshot_create::{new_branch, new_operation, new_snapshot};
@@ -99,7 +99,7 @@ impl App {
             for layer in parked {
                 let source =
                     Source { layer: tree.layer(part.layer_id)?, origin: part.origin, backend_id: &part.backend_id };
-                if self.drivers.get(&layer.backend)?.equals(layer, source).await? {
+                if self.drivers.get(&layer.backend)?.equals(layer, source).await.map_err(changed_meanwhile)? {
                     untouched.insert(layer.id);
                 }
             }

@@ -114,7 +114,7 @@ const KEYSTONE_AUTHTOKEN: &[Opt] = &[
         "service_type",
         Type::String,
         "server-snapshot",
-        "Ratoon's type in the catalog, compared with the access rules of application credentials.",
+        "Ratoon's type in the catalog, as `ratoon manage service register` writes it. Clients look for server-snapshot.",
     ),
     Opt::new("http_connect_timeout", Type::Seconds, "5", "Seconds to wait for a connection to a service of the cloud.")
         .range(1, 600),

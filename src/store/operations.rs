@@ -329,17 +329,18 @@ impl Store {
         tx.commit().await.map_err(database_error)
     }
 
-    /// Asks for an operation to be undone. One that no engine has taken yet is still run by one, which unwinds it at once.
+    /// Asks for an operation to be undone; asking again changes nothing. One that no engine has taken yet is still run by one,
+    /// which unwinds it at once.
     ///
     /// # Errors
-    /// `Conflict` when it is past its point of no return, or final.
+    /// `Conflict` when it is past its point of no return, is being undone because it has failed, or is final.
     pub async fn request_cancel(&self, id: OperationId) -> Result<Operation> {
         let tx = self.begin().await?;
         let asked = operation::Entity::update_many()
             .col_expr(operation::Column::CancelRequested, Expr::value(true))
             .filter(operation::Column::Id.eq(id.to_string()))
             .filter(operation::Column::Committed.eq(false))
-            .filter(operation::Column::Status.is_in(["queued", "running", "unwinding"]))
+            .filter(operation::Column::Status.is_in(["queued", "running"]))
             .exec(&tx)
             .await
             .map_err(database_error)?;
@@ -350,11 +351,16 @@ impl Store {
             .ok_or_else(|| Error::not_found("Operation", id))?;
         let found = Operation::try_from(row)?;
         if asked.rows_affected == 0 {
-            return Err(Error::conflict(if found.status.is_final() {
-                format!("Operation {id} has already {}.", found.status.as_str())
-            } else {
-                format!("Operation {id} is past its point of no return and will finish.")
-            }));
+            return match found.status {
+                status if status.is_final() => {
+                    Err(Error::conflict(format!("Operation {id} is over: {}.", status.as_str())))
+                }
+                OperationStatus::Unwinding if found.cancel_requested => Ok(found),
+                OperationStatus::Unwinding => {
+                    Err(Error::conflict(format!("Operation {id} has failed and is being undone already.")))
+                }
+                _ => Err(Error::conflict(format!("Operation {id} is past its point of no return and will finish."))),
+            };
         }
         tx.commit().await.map_err(database_error)?;
         Ok(found)

@@ -210,16 +210,29 @@ impl House {
 
     /// Waits until an operation is final; its view.
     pub async fn finished(&self, operation: &Value) -> Value {
+        self.is_one_of(operation, &["succeeded", "failed", "cancelled"]).await
+    }
+
+    /// Waits until an operation has a status; its view.
+    pub async fn is_(&self, operation: &Value, status: &str) -> Value {
+        self.is_one_of(operation, &[status]).await
+    }
+
+    async fn is_one_of(&self, operation: &Value, wanted: &[&str]) -> Value {
         let path = format!("/v1/operations/{}", operation.as_str().unwrap());
         for _ in 0..2000 {
             let answer = self.send("GET", &path, None).await;
-            let status = answer.body["operation"]["status"].as_str().unwrap().to_owned();
-            if ["succeeded", "failed", "cancelled"].contains(&status.as_str()) {
+            if answer.body["operation"]["status"].as_str().is_some_and(|status| wanted.contains(&status)) {
                 return answer.body["operation"].clone();
             }
             clock::sleep(Duration::from_millis(5)).await;
         }
-        panic!("operation {operation} does not end");
+        panic!("operation {operation} never is {wanted:?}");
+    }
+
+    /// Asks for an operation to be cancelled.
+    pub async fn cancel(&self, operation: &Value) -> Answer {
+        self.send("POST", &format!("/v1/operations/{}/cancel", operation.as_str().unwrap()), None).await
     }
 
     /// Captures a server and waits; the snapshot's view.

@@ -1,5 +1,8 @@
 //! The main job: capture, restore, branch, switch back; dry runs; conflicts; cancel.
 
+use std::time::Duration;
+
+use ratoon::clock;
 use ratoon::drivers::fake::ADDRESS;
 use ratoon::drivers::fake::faults::{Harm, When, Which};
 use serde_json::json;
@@ -129,6 +132,59 @@ async fn an_operation_that_failed_tells_its_owner_what_and_the_remedy_and_no_add
     let snapshot = house.send("GET", &path, None).await.body["snapshot"].clone();
     assert_eq!(snapshot["fault"], "The fake cloud refuses pause. Remedy: Pick another cloud.");
     assert!(!operation.to_string().contains(ADDRESS), "{operation}");
+}
+
+#[tokio::test]
+async fn an_operation_that_is_being_undone_after_a_failure_cannot_be_cancelled_too() {
+    let house = House::open().await;
+    let server = house.server();
+    house.cloud.plan_fault(Which::Every("unpause"), When::Before, Harm::Temporary);
+    house.cloud.plan_fault(Which::Named("pause", 1), When::After, Harm::Permanent);
+    let answer = house.send("POST", "/v1/snapshots", Some(json!({ "snapshot": { "server_id": server } }))).await;
+    let operation = answer.body["snapshot"]["operation_id"].clone();
+    house.is_(&operation, "unwinding").await;
+    let cancel = house.cancel(&operation).await;
+    assert_eq!(cancel.status, 409, "{}", cancel.text);
+    assert!(cancel.message().contains("being undone already"), "{}", cancel.message());
+}
+
+#[tokio::test]
+async fn a_cancel_that_was_accepted_is_accepted_again() {
+    let house = House::open().await;
+    let server = house.server();
+    // The server never finishes pausing, so the operation neither goes on nor is it ever undone.
+    house.cloud.set_power_looks(u32::MAX);
+    let answer = house.send("POST", "/v1/snapshots", Some(json!({ "snapshot": { "server_id": server } }))).await;
+    let operation = answer.body["snapshot"]["operation_id"].clone();
+    while house.cloud.peek(server).unwrap().task_state.is_none() {
+        clock::sleep(Duration::from_millis(1)).await;
+    }
+    assert_eq!(house.cancel(&operation).await.status, 202);
+    house.is_(&operation, "unwinding").await;
+    let again = house.cancel(&operation).await;
+    assert_eq!(
+        (again.status, again.body["operation"]["cancel_requested"].as_bool()),
+        (202, Some(true)),
+        "{}",
+        again.text
+    );
+}
+
+#[tokio::test]
+async fn a_parked_disk_that_vanishes_while_a_restore_is_planned_is_a_conflict() {
+    let house = House::open().await;
+    let server = house.server();
+    let fresh = house.captured(server, "fresh").await;
+    let path = format!("/v1/snapshots/{}/restore", fresh["id"].as_str().unwrap());
+    let restore = house.send("POST", &path, Some(json!({ "restore": {} }))).await;
+    house.finished(&restore.body["snapshot"]["operation_id"]).await;
+    let snapshots = house.send("GET", "/v1/snapshots", None).await.body["snapshots"].clone();
+    let safety = snapshots.as_array().unwrap().iter().find(|snapshot| snapshot["safety"] == true).unwrap().clone();
+    let path = format!("/v1/snapshots/{}/restore", safety["id"].as_str().unwrap());
+    house.cloud.plan_fault(Which::Named("compare_image", 1), When::Before, Harm::Missing);
+    let answer = house.send("POST", &path, Some(json!({ "restore": {}, "dry_run": true }))).await;
+    assert_eq!(answer.status, 409, "{}", answer.text);
+    assert!(answer.message().contains("have changed while"), "{}", answer.message());
 }
 
 #[tokio::test]

@@ -87,7 +87,7 @@ pub fn plan(world: &CaptureWorld<'_>, request: &CaptureRequest) -> Result<Captur
             world.server.id,
             world.forest.nodes.len()
         ))
-        .remedy("Delete some that are no longer needed."));
+        .remedy("Ask the cloud's operator to raise [capture] nodes_per_server."));
     }
     let mut left_out = world.left_out.to_vec();
     let excluded = excluded_places(world, request, &mut left_out)?;

@@ -195,7 +195,9 @@ pub fn plan(world: &RestoreWorld<'_>, request: &RestoreRequest) -> Result<Restor
             "The safety snapshot would be one more than the {} snapshots that one server may have.",
             world.nodes_max
         ))
-        .remedy("Delete some that are no longer needed, or decline the safety snapshot and lose the present."));
+        .remedy(
+            "Ask the cloud's operator to raise [capture] nodes_per_server, or decline the safety snapshot and lose the present.",
+        ));
     }
     choose_branch(world, request, &mut plan)?;
     plan.needs = consequences::needs(world, &plan);

@@ -32,6 +32,8 @@ pub enum Harm {
     Temporary,
     /// Refused for good.
     Permanent,
+    /// What it is about is not there.
+    Missing,
     /// The caller dies here: the call never returns, and [`FakeCloud::died`] ends.
     Death,
     /// No fault, but it takes as long as the server is paused.

@@ -97,6 +97,7 @@ impl FakeCloud {
             Harm::Permanent => Err(Error::backend(format!("The fake cloud refuses {name}."))
                 .detail(ADDRESS)
                 .remedy("Pick another cloud.")),
+            Harm::Missing => Err(Error::not_found("The object of", name)),
             Harm::Death => {
                 self.inner.died.notify_one();
                 std::future::pending().await
