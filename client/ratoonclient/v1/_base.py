@@ -20,6 +20,20 @@ class Resource(resource.Resource):
         return self
 
 
+class Restorable(Resource):
+    """What a server can be taken back to."""
+
+    def restore(self, session, body):
+        return self._post(session, self._restore_url, body)
+
+    def plan_restore(self, session, body):
+        return post_for_plan(session, self._restore_url, body)
+
+    @property
+    def _restore_url(self):
+        return f"{self.base_path}/{self.id}/restore"
+
+
 def post(session, url, body):
     response = session.post(url, json=body, microversion=microversion(session))
     exceptions.raise_from_response(response)

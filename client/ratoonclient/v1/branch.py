@@ -5,7 +5,7 @@ from openstack import resource
 from ratoonclient.v1 import _base
 
 
-class Branch(_base.Resource):
+class Branch(_base.Restorable):
     resource_key = "branch"
     resources_key = "branches"
     base_path = "/branches"
@@ -23,9 +23,3 @@ class Branch(_base.Resource):
     is_current = resource.Body("current", type=bool)
     operation_id = resource.Body("operation_id")
     created_at = resource.Body("created_at")
-
-    def restore(self, session, body):
-        return self._post(session, f"/branches/{self.id}/restore", body)
-
-    def plan_restore(self, session, body):
-        return _base.post_for_plan(session, f"/branches/{self.id}/restore", body)

@@ -5,7 +5,7 @@ from openstack import resource
 from ratoonclient.v1 import _base
 
 
-class Snapshot(_base.Resource):
+class Snapshot(_base.Restorable):
     resource_key = "snapshot"
     resources_key = "snapshots"
     base_path = "/snapshots"
@@ -52,9 +52,3 @@ class Snapshot(_base.Resource):
     operation_id = resource.Body("operation_id")
     created_at = resource.Body("created_at")
     updated_at = resource.Body("updated_at")
-
-    def restore(self, session, body):
-        return self._post(session, f"/snapshots/{self.id}/restore", body)
-
-    def plan_restore(self, session, body):
-        return _base.post_for_plan(session, f"/snapshots/{self.id}/restore", body)

@@ -1,17 +1,15 @@
 //! `/v1/servers/{id}/branches`, `/v1/branches/{id}`
 
-use actix_web::http::header::LOCATION;
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::snapshots::RestoreBody;
-use super::{plan, time};
+use super::{accepted, plan, time};
 use crate::api::ApiState;
 use crate::api::body::{Body, parse, path_id};
 use crate::api::caller::Caller;
 use crate::api::fault::Answer;
-use crate::api::page::base;
 use crate::app;
 use crate::app::branches::BranchDetail;
 use crate::ids::SnapshotId;
@@ -75,11 +73,8 @@ pub async fn restore(
     match state.app.restore_branch(&caller.0, id, wanted).await? {
         app::Answer::Plan(view) => Ok(plan(&view)),
         app::Answer::Accepted((branch, operation_id)) => {
-            let mut body = view(&branch);
-            body["operation_id"] = json!(operation_id);
-            Ok(HttpResponse::Accepted()
-                .insert_header((LOCATION, format!("{}/v1/operations/{operation_id}", base(&state, &request))))
-                .json(json!({ "branch": body })))
+            let path = format!("operations/{operation_id}");
+            Ok(accepted(&state, &request, ("branch", view(&branch)), operation_id, path))
         }
     }
 }

@@ -6,16 +6,18 @@ pub mod operations;
 pub mod servers;
 pub mod snapshots;
 
-use actix_web::HttpResponse;
+use actix_web::http::header::LOCATION;
+use actix_web::{HttpRequest, HttpResponse};
 use chrono::{DateTime, Utc};
-use serde_json::json;
+use serde_json::{Value, json};
 
+use super::ApiState;
+use super::page::{Query, base};
 use crate::app::RequestContext;
 use crate::app::plan_view::PlanView;
 use crate::app::policy::Rule;
 use crate::error::Result;
-
-use super::page::Query;
+use crate::ids::OperationId;
 
 /// A time as all views show it: UTC, whole seconds.
 fn time(at: DateTime<Utc>) -> String {
@@ -25,6 +27,21 @@ fn time(at: DateTime<Utc>) -> String {
 /// The answer to a dry run.
 fn plan(view: &PlanView) -> HttpResponse {
     HttpResponse::Ok().json(json!({ "plan": view }))
+}
+
+/// The answer to an act that has begun: the resource, under its name, with the operation that works on it. `path` is where to
+/// look next.
+fn accepted(
+    state: &ApiState,
+    request: &HttpRequest,
+    (name, mut view): (&str, Value),
+    operation_id: OperationId,
+    path: String,
+) -> HttpResponse {
+    view["operation_id"] = json!(operation_id);
+    HttpResponse::Accepted()
+        .insert_header((LOCATION, format!("{}/v1/{path}", base(state, request))))
+        .json(json!({ name: view }))
 }
 
 /// The project that a list is limited to: the caller's own, or what an administrator asks for.

@@ -1,16 +1,15 @@
 //! `/v1/snapshots`
 
-use actix_web::http::header::LOCATION;
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
-use super::{plan, project_of, time};
+use super::{accepted, plan, project_of, time};
 use crate::api::ApiState;
 use crate::api::body::{Body, field_id, parse, path_id};
 use crate::api::caller::Caller;
 use crate::api::fault::Answer;
-use crate::api::page::{Query, base};
+use crate::api::page::Query;
 use crate::app::snapshot_create::CreateSnapshot;
 use crate::app::snapshot_restore::RestoreSnapshot;
 use crate::app::snapshots::SnapshotDetail;
@@ -222,11 +221,8 @@ pub async fn create(state: web::Data<ApiState>, caller: Caller, request: HttpReq
         app::Answer::Plan(view) => Ok(plan(&view)),
         app::Answer::Accepted((snapshot, operation_id)) => {
             let detail = state.app.get_snapshot(&caller.0, snapshot.id).await?;
-            let mut body = view(&detail);
-            body["operation_id"] = json!(operation_id);
-            Ok(HttpResponse::Accepted()
-                .insert_header((LOCATION, format!("{}/v1/snapshots/{}", base(&state, &request), snapshot.id)))
-                .json(json!({ "snapshot": body })))
+            let path = format!("snapshots/{}", snapshot.id);
+            Ok(accepted(&state, &request, ("snapshot", view(&detail)), operation_id, path))
         }
     }
 }
@@ -254,11 +250,8 @@ pub async fn restore(
         app::Answer::Plan(view) => Ok(plan(&view)),
         app::Answer::Accepted((snapshot, operation_id)) => {
             let detail = state.app.get_snapshot(&caller.0, snapshot.id).await?;
-            let mut body = view(&detail);
-            body["operation_id"] = json!(operation_id);
-            Ok(HttpResponse::Accepted()
-                .insert_header((LOCATION, format!("{}/v1/operations/{operation_id}", base(&state, &request))))
-                .json(json!({ "snapshot": body })))
+            let path = format!("operations/{operation_id}");
+            Ok(accepted(&state, &request, ("snapshot", view(&detail)), operation_id, path))
         }
     }
 }
