@@ -1,6 +1,5 @@
 //! Serving: puts the rooms together for one process, runs its roles, and ends them in order on SIGTERM or SIGINT.
 
-use std::collections::BTreeMap;
 use std::net::TcpListener;
 use std::sync::Arc;
 
@@ -68,7 +67,6 @@ pub fn credentials(keystone: &KeystoneAuthtoken) -> Result<ServiceCredentials> {
         insecure: keystone.insecure,
         connect_timeout: keystone.http_connect_timeout,
         timeout: keystone.http_request_timeout,
-        endpoint_overrides: BTreeMap::new(),
     })
 }
 

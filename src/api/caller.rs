@@ -55,7 +55,7 @@ impl FromRequest for Caller {
                 Error::new(Kind::Forbidden, "The token is not scoped to a project.")
                     .remedy("Ask Keystone for a token that is scoped to the project of the server.")
             })?;
-            if facts.access_rules.is_some() {
+            if facts.has_access_rules {
                 // Which of our paths such a credential may use is not checked yet; letting it in would be more than was given.
                 return Err(Error::new(
                     Kind::Forbidden,

@@ -1,6 +1,5 @@
 //! How the service user logs in: the options of `[keystone_authtoken]`, in the words operators know.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -35,8 +34,6 @@ pub struct ServiceCredentials {
     pub connect_timeout: Duration,
     /// Limit for one call, retries and login included.
     pub timeout: Duration,
-    /// URLs to take instead of the catalog's, by service type (`block-storage`, `compute`, `image`).
-    pub endpoint_overrides: BTreeMap<String, String>,
 }
 
 impl Default for ServiceCredentials {
@@ -54,7 +51,6 @@ impl Default for ServiceCredentials {
             insecure: false,
             connect_timeout: Duration::from_secs(5),
             timeout: Duration::from_secs(60),
-            endpoint_overrides: BTreeMap::new(),
         }
     }
 }

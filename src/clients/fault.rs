@@ -64,7 +64,7 @@ pub(super) fn login_failure(service: Service, scope: &Scope, cause: openstack::E
             "The catalog has no endpoint of {service} ({}) for the wanted region and interface.",
             service.catalog_types().join(", ")
         ))
-        .remedy("Check region_name and interface, or set an endpoint override."),
+        .remedy("Check region_name and interface in [keystone_authtoken]."),
         (ErrorKind::ProtocolError | ErrorKind::InternalServerError | ErrorKind::OperationTimedOut, _) => {
             Error::unavailable("Keystone does not answer.")
                 .remedy("Check that Keystone runs and that auth_url in [keystone_authtoken] is right.")

@@ -12,6 +12,7 @@ use chrono::{DateTime, Utc};
 use moka::future::Cache;
 use reqwest::header::HeaderValue;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use sha2::{Digest, Sha256};
 
 use super::fault;
@@ -30,46 +31,14 @@ const REFUSAL_TIME: Duration = Duration::from_secs(5);
 pub struct TokenFacts {
     /// User.
     pub user_id: String,
-    /// User's name.
-    pub user_name: String,
-    /// User's domain.
-    pub user_domain_id: String,
-    /// Name of the user's domain.
-    pub user_domain_name: String,
-    /// Project that the token is scoped to.
+    /// Project that the token is scoped to; `None` for a domain, the system or nothing.
     pub project_id: Option<String>,
-    /// Its name.
-    pub project_name: Option<String>,
-    /// Its domain.
-    pub project_domain_id: Option<String>,
-    /// Name of its domain.
-    pub project_domain_name: Option<String>,
-    /// Domain that the token is scoped to, instead of a project.
-    pub domain_id: Option<String>,
-    /// Whether the token is scoped to the whole system.
-    pub system_scope: bool,
     /// Role names, as Keystone writes them.
     pub roles: Vec<String>,
     /// Until when it lives.
     pub expires_at: DateTime<Utc>,
-    /// Whether the role `service` is among the roles: the token of another service.
-    pub is_service: bool,
-    /// Rules of a restricted application credential; `None` when the token is not restricted.
-    pub access_rules: Option<Vec<AccessRule>>,
-}
-
-/// One thing that a restricted application credential may do.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub struct AccessRule {
-    /// Service type.
-    #[serde(default)]
-    pub service: String,
-    /// HTTP verb.
-    #[serde(default)]
-    pub method: String,
-    /// Path, with `*`, `**` and `{name}` as wildcards.
-    #[serde(default)]
-    pub path: String,
+    /// Whether it comes from an application credential with access rules, which may do only what these say.
+    pub has_access_rules: bool,
 }
 
 /// Keystone as the judge of tokens.
@@ -166,10 +135,8 @@ struct TokenBody {
 
 #[derive(Deserialize)]
 struct Token {
-    user: Named,
-    project: Option<Named>,
-    domain: Option<Domain>,
-    system: Option<serde_json::Value>,
+    user: WithId,
+    project: Option<WithId>,
     #[serde(default)]
     roles: Vec<Role>,
     expires_at: DateTime<Utc>,
@@ -177,20 +144,8 @@ struct Token {
 }
 
 #[derive(Deserialize)]
-struct Named {
+struct WithId {
     id: String,
-    #[serde(default)]
-    name: String,
-    #[serde(default)]
-    domain: Domain,
-}
-
-#[derive(Deserialize, Default)]
-struct Domain {
-    #[serde(default)]
-    id: Option<String>,
-    #[serde(default)]
-    name: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -201,31 +156,17 @@ struct Role {
 
 #[derive(Deserialize)]
 struct ApplicationCredential {
-    access_rules: Option<Vec<AccessRule>>,
+    access_rules: Option<IgnoredAny>,
 }
 
 impl From<Token> for TokenFacts {
     fn from(token: Token) -> Self {
-        let roles: Vec<String> = token.roles.into_iter().map(|role| role.name).collect();
-        let (project_id, project_name, project_domain) = match token.project {
-            Some(project) => (Some(project.id), Some(project.name), project.domain),
-            None => (None, None, Domain::default()),
-        };
         Self {
             user_id: token.user.id,
-            user_name: token.user.name,
-            user_domain_id: token.user.domain.id.unwrap_or_default(),
-            user_domain_name: token.user.domain.name.unwrap_or_default(),
-            project_id,
-            project_name,
-            project_domain_id: project_domain.id,
-            project_domain_name: project_domain.name,
-            domain_id: token.domain.and_then(|domain| domain.id),
-            system_scope: token.system.is_some(),
-            is_service: roles.iter().any(|role| role.eq_ignore_ascii_case("service")),
-            roles,
+            project_id: token.project.map(|project| project.id),
+            roles: token.roles.into_iter().map(|role| role.name).collect(),
             expires_at: token.expires_at,
-            access_rules: token.application_credential.and_then(|credential| credential.access_rules),
+            has_access_rules: token.application_credential.is_some_and(|credential| credential.access_rules.is_some()),
         }
     }
 }

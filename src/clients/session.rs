@@ -56,7 +56,6 @@ struct Inner {
     login: ArcSwap<Login>,
     scope: Scope,
     filters: EndpointFilters,
-    overrides: Vec<(Service, Url)>,
     identity_url: Url,
 }
 
@@ -95,21 +94,8 @@ impl ServiceAuth {
         if let Some(region) = &credentials.region_name {
             filters.set_region(region.as_str());
         }
-        let overrides = credentials
-            .endpoint_overrides
-            .iter()
-            .map(|(name, text)| {
-                let service = Service::of_type(name).ok_or_else(|| {
-                    Error::bad_field("endpoint_override", format!("No service of type '{name}' is called."))
-                })?;
-                let url = Url::parse(text).map_err(|cause| {
-                    Error::bad_field("endpoint_override", format!("{text} is not a URL.")).source(cause)
-                })?;
-                Ok((service, url))
-            })
-            .collect::<Result<_>>()?;
         let login = ArcSwap::from_pointee(Login { password, used: AtomicBool::new(false) });
-        Ok(Self(Arc::new(Inner { login, scope, filters, overrides, identity_url })))
+        Ok(Self(Arc::new(Inner { login, scope, filters, identity_url })))
     }
 
     /// The login in use now: what a caller hands back to [`ServiceAuth::renew`] when its token was refused.
@@ -137,7 +123,7 @@ impl ServiceAuth {
         Ok(token)
     }
 
-    /// Where a service is: an override, or the catalog under any of its types.
+    /// Where a service is: as the catalog says under any of its types.
     pub(super) async fn endpoint(
         &self,
         client: &Client,
@@ -145,9 +131,6 @@ impl ServiceAuth {
     ) -> std::result::Result<Url, openstack::Error> {
         if service == Service::Identity {
             return Ok(self.0.identity_url.clone());
-        }
-        if let Some((_, url)) = self.0.overrides.iter().find(|(overridden, _)| *overridden == service) {
-            return Ok(service.versioned(url.clone()));
         }
         let login = self.login();
         let mut missing = None;
@@ -257,11 +240,5 @@ impl OpenStack {
             Session::new(&self.http, &self.credentials, Scope::Project(project_id.to_owned()), Some(&self.admin))
         };
         self.projects.try_get_with_by_ref(project_id, make).await.map_err(|error| Error::clone(&error))
-    }
-
-    /// The region that endpoints are taken from.
-    #[must_use]
-    pub fn region_name(&self) -> Option<&str> {
-        self.credentials.region_name.as_deref()
     }
 }

@@ -1,4 +1,4 @@
-//! A durable operation: its row, its log, and the allowed moves of its status.
+//! A durable operation: its row and its log.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -50,16 +50,6 @@ impl OperationStatus {
     #[must_use]
     pub fn is_final(self) -> bool {
         matches!(self, Self::Succeeded | Self::Failed | Self::Cancelled)
-    }
-    /// Whether the status may become `next`.
-    #[must_use]
-    pub fn may_become(self, next: Self) -> bool {
-        matches!(
-            (self, next),
-            (Self::Queued, Self::Running | Self::Cancelled)
-                | (Self::Running, Self::Unwinding | Self::Succeeded)
-                | (Self::Unwinding, Self::Failed | Self::Cancelled)
-        )
     }
 }
 
@@ -181,20 +171,4 @@ pub struct OperationEvent {
     pub kind: EventKind,
     /// More, for people.
     pub detail: Option<String>,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_final_status_never_changes_and_success_needs_running() {
-        for from in OperationStatus::ALL {
-            for to in OperationStatus::ALL {
-                let allowed = from.may_become(to);
-                assert!(!(from.is_final() && allowed), "{from:?} -> {to:?}");
-                assert!(!(to == OperationStatus::Succeeded && allowed) || from == OperationStatus::Running);
-            }
-        }
-    }
 }

@@ -59,8 +59,6 @@ pub struct ServerFacts {
     pub name: String,
     /// Owner.
     pub project_id: ProjectId,
-    /// The user who made it.
-    pub user_id: UserId,
     /// Status.
     pub status: ServerStatus,
     /// What Nova is doing with it, if anything.
@@ -77,8 +75,6 @@ pub struct ServerFacts {
     pub root_gb: u64,
     /// Flavor's extra specs; for planners also, under `image:`, the image properties that matter.
     pub extra_specs: std::collections::BTreeMap<String, String>,
-    /// Availability zone.
-    pub availability_zone: Option<String>,
     /// Attached volumes, in the order of Nova's rows, which is the order in the guest.
     pub volumes: Vec<AttachedVolume>,
     /// The owner's metadata on the server.

@@ -31,7 +31,8 @@ struct Tokens;
 
 #[async_trait]
 impl Authenticator for Tokens {
-    /// A token is `<project>/<role>`; `garbage` is none, `down` finds Keystone away, `unscoped` has no project.
+    /// A token is `<project>/<role>`; `garbage` is none, `down` finds Keystone away, `unscoped` has no project,
+    /// `restricted` has access rules.
     async fn validate(&self, token: &str) -> Result<Arc<TokenFacts>> {
         let (project, role) = match token {
             "garbage" => return Err(Error::new(Kind::Unauthorized, "The token is not valid.")),
@@ -41,22 +42,14 @@ impl Authenticator for Tokens {
                     .detail("http://10.0.0.5:5000"));
             }
             "unscoped" => (None, "member"),
+            "restricted" => (Some(PROJECT.to_owned()), "member"),
             other => other.split_once('/').map(|(project, role)| (Some(project.to_owned()), role)).unwrap(),
         };
         Ok(Arc::new(TokenFacts {
             user_id: "user".into(),
-            user_name: "user".into(),
-            user_domain_id: "default".into(),
-            user_domain_name: "Default".into(),
-            project_name: project.clone(),
-            project_domain_id: None,
-            project_domain_name: None,
-            domain_id: None,
-            system_scope: false,
             roles: vec![role.to_owned()],
             expires_at: clock::now() + chrono::Duration::hours(1),
-            is_service: false,
-            access_rules: None,
+            has_access_rules: token == "restricted",
             project_id: project,
         }))
     }

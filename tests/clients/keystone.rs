@@ -37,7 +37,7 @@ async fn a_token_is_asked_about_once_however_many_want_to_know() {
         let facts = facts.unwrap();
         assert_eq!((facts.user_id.as_str(), facts.project_id.as_deref()), ("u1", Some("p1")));
         assert_eq!(facts.roles, ["member", "reader"]);
-        assert!(!facts.is_service && !facts.system_scope && facts.access_rules.is_none());
+        assert!(!facts.has_access_rules);
     }
     keystone.validate("good").await.unwrap();
     assert_eq!(count(&server, "GET", TOKENS).await, 1);
@@ -99,23 +99,33 @@ async fn our_own_token_going_bad_is_healed_by_a_login() {
         .await;
     on("GET", TOKENS).and(header("X-Auth-Token", "token-2")).respond_with(answer(200, demo())).mount(&server).await;
     let keystone = Keystone::new(&wire::openstack(&server), Duration::from_secs(300));
-    assert_eq!(keystone.validate("good").await.unwrap().user_name, "demo");
+    assert_eq!(keystone.validate("good").await.unwrap().user_id, "u1");
 }
 
 #[tokio::test]
-async fn scopes_other_than_a_project_and_restrictions_are_told_apart() {
+async fn scopes_other_than_a_project_have_none() {
     let mut body = demo();
     let token = body["token"].as_object_mut().unwrap();
     token.remove("project");
     token.insert("system".into(), json!({"all": true}));
-    token.insert("roles".into(), json!([{"name": "Service"}]));
-    token.insert(
-        "application_credential".into(),
-        json!({"id": "a", "access_rules": [{"id": "1", "service": "compute", "method": "GET", "path": "/v2.1/**"}]}),
-    );
     let server = judging("odd", answer(200, body)).await;
     let keystone = Keystone::new(&wire::openstack(&server), Duration::from_secs(300));
-    let facts = keystone.validate("odd").await.unwrap();
-    assert!(facts.system_scope && facts.is_service && facts.project_id.is_none());
-    assert_eq!(facts.access_rules.as_ref().unwrap()[0].service, "compute");
+    assert_eq!(keystone.validate("odd").await.unwrap().project_id, None);
+}
+
+#[tokio::test]
+async fn only_an_application_credential_that_has_rules_is_a_restricted_one() {
+    let rule = json!({"id": "1", "service": "compute", "method": "GET", "path": "/v2.1/**"});
+    for (credential, expected) in [
+        (json!({"id": "a"}), false),
+        (json!({"id": "a", "access_rules": null}), false),
+        (json!({"id": "a", "access_rules": []}), true),
+        (json!({"id": "a", "access_rules": [rule]}), true),
+    ] {
+        let mut body = demo();
+        body["token"]["application_credential"] = credential.clone();
+        let server = judging("odd", answer(200, body)).await;
+        let keystone = Keystone::new(&wire::openstack(&server), Duration::from_secs(300));
+        assert_eq!(keystone.validate("odd").await.unwrap().has_access_rules, expected, "{credential}");
+    }
 }

@@ -61,19 +61,6 @@ async fn a_service_that_the_catalog_lacks_is_named() {
 }
 
 #[tokio::test]
-async fn an_override_goes_before_the_catalog() {
-    let server = cloud(CinderEntry::Newest).await;
-    on("GET", "/elsewhere/v3/volumes/v1").respond_with(answer(200, volume())).mount(&server).await;
-    let openstack = OpenStack::new(ServiceCredentials {
-        auth_url: server.uri(),
-        endpoint_overrides: [("block-storage".to_owned(), format!("{}/elsewhere", server.uri()))].into(),
-        ..Default::default()
-    })
-    .unwrap();
-    assert!(Cinder::new(openstack.admin().clone()).volume("v1").await.unwrap().is_some());
-}
-
-#[tokio::test]
 async fn a_refused_token_is_renewed_once_for_many_callers() {
     let server = cloud(CinderEntry::Newest).await;
     on("GET", "/volume/v3/volumes/v1")

@@ -32,7 +32,6 @@ pub(super) struct Server {
     pub(super) id: ServerId,
     name: Option<String>,
     tenant_id: Option<String>,
-    user_id: Option<String>,
     status: Option<String>,
     #[serde(rename = "OS-EXT-STS:task_state")]
     task_state: Option<String>,
@@ -40,8 +39,6 @@ pub(super) struct Server {
     pub(super) locked_reason: Option<String>,
     image: Option<Image>,
     flavor: Option<Flavor>,
-    #[serde(rename = "OS-EXT-AZ:availability_zone")]
-    availability_zone: Option<String>,
     metadata: Option<BTreeMap<String, String>>,
 }
 
@@ -71,7 +68,6 @@ impl Server {
             id: self.id,
             name: self.name.unwrap_or_default(),
             project_id: self.tenant_id.unwrap_or_default(),
-            user_id: self.user_id.unwrap_or_default(),
             status: ServerStatus::from_nova(self.status.as_deref().unwrap_or("UNKNOWN")),
             task_state: self.task_state,
             locked: self.locked.unwrap_or(false),
@@ -80,7 +76,6 @@ impl Server {
             flavor: flavor.original_name.unwrap_or_default(),
             root_gb: flavor.disk.unwrap_or(0),
             extra_specs: flavor.extra_specs.unwrap_or_default(),
-            availability_zone: self.availability_zone.filter(|zone| !zone.is_empty()),
             volumes,
             metadata: self.metadata.unwrap_or_default(),
         }

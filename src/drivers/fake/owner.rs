@@ -44,7 +44,6 @@ impl FakeCloud {
             id,
             name: name.to_owned(),
             project_id: PROJECT.to_owned(),
-            user_id: OWNER.to_owned(),
             status: ServerStatus::Active,
             task_state: None,
             locked: false,
@@ -53,7 +52,6 @@ impl FakeCloud {
             flavor: "tiny".to_owned(),
             root_gb: 1,
             extra_specs: BTreeMap::new(),
-            availability_zone: Some("nova".to_owned()),
             volumes: vec![],
             metadata: BTreeMap::new(),
         };

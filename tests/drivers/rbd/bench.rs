@@ -179,7 +179,6 @@ impl Bench {
             id: self.server,
             name: "s".into(),
             project_id: "p".into(),
-            user_id: "u".into(),
             status: ServerStatus::Shutoff,
             task_state: None,
             locked: false,
@@ -188,7 +187,6 @@ impl Bench {
             flavor: "tiny".into(),
             root_gb: 1,
             extra_specs: Default::default(),
-            availability_zone: None,
             volumes: Vec::new(),
             metadata: Default::default(),
         }

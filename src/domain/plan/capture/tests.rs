@@ -30,7 +30,6 @@ fn facts(id: ServerId) -> ServerFacts {
         id,
         name: "web".into(),
         project_id: "p".into(),
-        user_id: "u".into(),
         status: ServerStatus::Active,
         task_state: None,
         locked: false,
@@ -39,7 +38,6 @@ fn facts(id: ServerId) -> ServerFacts {
         flavor: "tiny".into(),
         root_gb: 1,
         extra_specs: BTreeMap::new(),
-        availability_zone: None,
         volumes: vec![],
         metadata: BTreeMap::new(),
     }
