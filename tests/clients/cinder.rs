@@ -16,11 +16,15 @@ use super::wire::{self, CinderEntry, PROJECT, answer, cloud, count, fault, on};
 const V: &str = "/volume/v3";
 
 fn driver(server: &MockServer) -> CinderDriver {
+    driver_that_waits(server, Duration::from_secs(20))
+}
+
+fn driver_that_waits(server: &MockServer, limit: Duration) -> CinderDriver {
     let waiting = Waiting {
         pause_first: Duration::from_millis(1),
         pause_max: Duration::from_millis(2),
-        snapshot_timeout: Duration::from_millis(100),
-        volume_timeout: Duration::from_millis(100),
+        snapshot_timeout: limit,
+        volume_timeout: limit,
     };
     CinderDriver::new(wire::openstack(server), waiting)
 }
@@ -137,7 +141,8 @@ async fn a_capture_ends_in_quota_error_or_deadline_as_it_should() {
         .mount(&server)
         .await;
     states(&server, "snapshot", "s1", &["creating"]).await;
-    let error = driver(&server).capture(&call(PROJECT), &layer("v1"), DiskSnapshotId::new()).await.unwrap_err();
+    let hasty = driver_that_waits(&server, Duration::from_millis(100));
+    let error = hasty.capture(&call(PROJECT), &layer("v1"), DiskSnapshotId::new()).await.unwrap_err();
     assert_eq!(error.kind(), Kind::Unavailable);
 }
 
