@@ -1,5 +1,8 @@
 //! The main job: capture, restore, branch, switch back; dry runs; conflicts; cancel.
 
+use std::time::Duration;
+
+use ratoon::clock;
 use ratoon::drivers::fake::ADDRESS;
 use ratoon::drivers::fake::faults::{Harm, When, Which};
 use serde_json::json;
@@ -149,11 +152,13 @@ async fn an_operation_that_is_being_undone_after_a_failure_cannot_be_cancelled_t
 async fn a_cancel_that_was_accepted_is_accepted_again() {
     let house = House::open().await;
     let server = house.server();
-    house.cloud.plan_fault(Which::Every("unpause"), When::Before, Harm::Temporary);
-    house.cloud.set_power_looks(500);
+    // The server never finishes pausing, so the operation neither goes on nor is it ever undone.
+    house.cloud.set_power_looks(u32::MAX);
     let answer = house.send("POST", "/v1/snapshots", Some(json!({ "snapshot": { "server_id": server } }))).await;
     let operation = answer.body["snapshot"]["operation_id"].clone();
-    house.is_(&operation, "running").await;
+    while house.cloud.peek(server).unwrap().task_state.is_none() {
+        clock::sleep(Duration::from_millis(1)).await;
+    }
     assert_eq!(house.cancel(&operation).await.status, 202);
     house.is_(&operation, "unwinding").await;
     let again = house.cancel(&operation).await;
