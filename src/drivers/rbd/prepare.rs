@@ -170,7 +170,8 @@ fn remove_unused(pool: &Pool, image: Image, name: &str) -> Result<()> {
     let users = image.watchers()?;
     if !users.is_empty() {
         let label = image.label();
-        return Err(Error::conflict(format!("RBD image {label} is not removed: {} has it open.", users.join(", ")))
+        return Err(Error::conflict(format!("RBD image {label} is not removed: somebody has it open."))
+            .detail(users.join(", "))
             .retryable()
             .remedy("Wait until nobody has the image open."));
     }

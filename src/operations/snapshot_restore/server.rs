@@ -99,7 +99,7 @@ impl SnapshotRestore {
     pub(super) async fn undo_stop(&mut self, cx: &StepContext<'_>) -> Result<()> {
         match self.start(cx).await {
             Err(error) if !error.is_retryable() => {
-                let warning = format!("The server could not be started again: {}", error.chain());
+                let warning = format!("The server could not be started again: {}", error.told());
                 tracing::error!(error = %error.chain(), "the server cannot be started again after its restore was undone");
                 cx.world.store.warn(cx.fence, &warning).await
             }
