@@ -188,7 +188,7 @@ async fn an_operation_whose_server_is_deleted_ends_and_orphans_nothing() {
             let mut left = true;
             lab.probe.script(move |step, event| {
                 if (step, event) == at && std::mem::take(&mut left) {
-                    cloud.delete_server(server).unwrap();
+                    cloud.owner_delete_server(server);
                 }
                 Verdict::Go
             });

@@ -242,26 +242,6 @@ impl FakeCloud {
         power(&mut self.state(), id, "admin", "start")
     }
 
-    /// The server is deleted: its volumes are free, and those of its own disks that carry no snapshots are gone.
-    ///
-    /// # Errors
-    /// When there is no such server.
-    pub fn delete_server(&self, id: ServerId) -> Result<()> {
-        let mut state = self.state();
-        for volume in state.server(id)?.facts.volumes.clone() {
-            state.unhang(id, &volume.volume_id)?;
-        }
-        for (_, image) in state.heads(id) {
-            if state.image(&image)?.pictures.is_empty() {
-                state.images.remove(&image);
-            } else {
-                state.image(&image)?.watchers.clear();
-            }
-        }
-        state.servers.remove(&id);
-        Ok(())
-    }
-
     /// The owner locks the server, with or without a reason of his own.
     ///
     /// # Errors
