@@ -168,7 +168,7 @@ impl Drop for Connection {
 
 /// A wrong set-up is neither "not there" (callers read that as success of a removal) nor passing.
 pub(super) fn as_setup_fault(error: Error, remedy: &str) -> Error {
-    Error::backend(error.to_string()).permanent().remedy(remedy).source(error)
+    Error::backend("Ceph cannot be used as Ratoon is configured.").permanent().remedy(remedy).source(error)
 }
 
 /// A string for C.

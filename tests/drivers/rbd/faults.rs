@@ -61,7 +61,7 @@ async fn a_missing_configuration_file_is_an_operators_matter() {
     config.ceph_conf = directory.path().join("no-such.conf");
     let error = Cluster::new(config).run("connect", |_| Ok(())).await.unwrap_err();
     assert_eq!((error.kind(), error.is_retryable()), (Kind::Backend, false));
-    assert!(error.to_string().contains("no-such.conf") && error.remedy_text().is_some(), "{}", error.chain());
+    assert!(error.chain().contains("no-such.conf") && error.remedy_text().is_some(), "{}", error.chain());
 }
 
 #[tokio::test(flavor = "multi_thread")]
