@@ -147,6 +147,7 @@ impl MigrationTrait for Migration {
                     word("kind", 32).not_null().take(),
                     word("role", 32).not_null().take(),
                     id("parent_disk_snapshot_id"),
+                    id("parent_layer_id"),
                     id("equals_disk_snapshot_id"),
                     word("parked_mark", 255).not_null().take(),
                     text("facts").not_null().take(),

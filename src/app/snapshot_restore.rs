@@ -206,6 +206,7 @@ impl Rows<'_> {
                     kind: source.kind,
                     role: LayerRole::Preparing,
                     parent: Some(part.origin),
+                    parent_layer: Some(part.layer_id),
                     equals: None,
                     parked_mark: String::new(),
                     facts: source.facts.clone(),

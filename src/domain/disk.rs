@@ -162,6 +162,8 @@ pub struct Layer {
     pub role: LayerRole,
     /// The disk snapshot that it was cloned from.
     pub parent: Option<DiskSnapshotId>,
+    /// The layer that carried it; known longer than the snapshot's own row, which goes with its node.
+    pub parent_layer: Option<LayerId>,
     /// While parked: the disk snapshot that its bytes equal, if nobody has opened it since.
     pub equals: Option<DiskSnapshotId>,
     /// The backend's mark at parking time, by which a later change by others shows; empty if unknown.

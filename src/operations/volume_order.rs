@@ -136,6 +136,7 @@ fn probe_layer(cx: &StepContext<'_>, placed: &Placed) -> Layer {
         kind: crate::domain::disk::DiskKind::Volume,
         role: crate::domain::disk::LayerRole::Head,
         parent: None,
+        parent_layer: None,
         equals: None,
         parked_mark: String::new(),
         facts: crate::domain::disk::DiskFacts::default(),

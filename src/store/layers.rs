@@ -29,6 +29,7 @@ impl TryFrom<layer::Model> for Layer {
                     .find(|role| role.as_str() == word)
             })?,
             parent: from_optional_id("layers.parent_disk_snapshot_id", row.parent_disk_snapshot_id.as_deref())?,
+            parent_layer: from_optional_id("layers.parent_layer_id", row.parent_layer_id.as_deref())?,
             equals: from_optional_id("layers.equals_disk_snapshot_id", row.equals_disk_snapshot_id.as_deref())?,
             parked_mark: row.parked_mark,
             facts: from_json("layers.facts", &row.facts)?,
@@ -69,6 +70,7 @@ pub(super) async fn save(connection: &impl ConnectionTrait, layer: &Layer) -> Re
         kind: Set(layer.kind.as_str().to_owned()),
         role: Set(layer.role.as_str().to_owned()),
         parent_disk_snapshot_id: Set(layer.parent.map(|id| id.to_string())),
+        parent_layer_id: Set(layer.parent_layer.map(|id| id.to_string())),
         equals_disk_snapshot_id: Set(layer.equals.map(|id| id.to_string())),
         parked_mark: Set(layer.parked_mark.clone()),
         facts: Set(to_json(&layer.facts)?),

@@ -94,6 +94,7 @@ pub mod layer {
         pub kind: String,
         pub role: String,
         pub parent_disk_snapshot_id: Option<String>,
+        pub parent_layer_id: Option<String>,
         pub equals_disk_snapshot_id: Option<String>,
         pub parked_mark: String,
         pub facts: String,

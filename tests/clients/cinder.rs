@@ -45,6 +45,7 @@ pub fn layer(volume_id: &str) -> Layer {
         kind: DiskKind::Volume,
         role: LayerRole::Head,
         parent: None,
+        parent_layer: None,
         equals: None,
         parked_mark: String::new(),
         facts: DiskFacts {

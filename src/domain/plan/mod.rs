@@ -8,6 +8,7 @@ use crate::error::{Error, Result};
 use crate::ids::{BranchId, DiskId, LayerId};
 
 pub mod capture;
+pub mod delete;
 pub mod restore;
 
 /// The branch that something happens on.
@@ -52,6 +53,7 @@ pub fn match_layers(server: &ServerFacts, found: &[FoundDisk], layers: &[Layer])
                 kind: disk.kind,
                 role: LayerRole::Head,
                 parent: None,
+                parent_layer: None,
                 equals: None,
                 parked_mark: String::new(),
                 facts: disk.facts.clone(),

@@ -139,6 +139,7 @@ impl Bench {
             kind: DiskKind::System,
             role: LayerRole::Head,
             parent: None,
+            parent_layer: None,
             equals: None,
             parked_mark: String::new(),
             facts: DiskFacts { parent_pool: parent_pool.map(Into::into), ..DiskFacts::default() },

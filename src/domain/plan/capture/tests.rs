@@ -95,6 +95,7 @@ impl Scene {
             },
             role: LayerRole::Head,
             parent: None,
+            parent_layer: None,
             equals: None,
             parked_mark: String::new(),
             facts: DiskFacts::default(),
