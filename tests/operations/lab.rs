@@ -215,6 +215,12 @@ impl Lab {
         self.cloud.peek(self.server).unwrap().status.as_str().to_owned()
     }
 
+    /// The operation that was asked for last.
+    pub async fn last_operation(&self) -> OperationId {
+        let page = ratoon::store::Page { limit: 1, ..Default::default() };
+        self.world.store.operations(&Default::default(), &page).await.unwrap()[0].id
+    }
+
     /// Asks for a capture.
     pub async fn ask_capture(&self, name: &str, how: impl FnOnce(&mut CreateSnapshot)) -> Result<OperationId> {
         let mut request = CreateSnapshot {
@@ -280,9 +286,9 @@ impl Lab {
         let engine = EngineId::new();
         let dead = std::mem::take(&mut *self.engines.lock().unwrap());
         self.engines.lock().unwrap().push(engine);
-        match self.world.store.adopt_next(engine, &dead).await.unwrap() {
+        match self.world.store.adopt_next(engine, &dead, &[]).await.unwrap() {
             Some(operation) => Some(operation),
-            None => self.world.store.claim_next(engine).await.unwrap(),
+            None => self.world.store.claim_next(engine, &[]).await.unwrap(),
         }
     }
 
