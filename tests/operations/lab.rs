@@ -163,10 +163,19 @@ impl Lab {
         Self::fresh(cloud, server).await
     }
 
-    /// The database behind the store's back.
+    /// One connection to the database, behind the store's back.
     pub async fn sql(&self) -> sea_orm::DatabaseConnection {
         let url = format!("sqlite://{}", self.folder.path().join("ratoon.db").display());
-        sea_orm::Database::connect(url).await.unwrap()
+        let mut options = sea_orm::ConnectOptions::new(url);
+        options.max_connections(1);
+        sea_orm::Database::connect(options).await.unwrap()
+    }
+
+    /// From now on the engine waits only a moment for its database.
+    pub async fn be_hasty(&mut self) {
+        let url = format!("sqlite://{}", self.folder.path().join("ratoon.db").display());
+        let config = StoreConfig { url, connections_max: 2, busy_timeout: Duration::from_millis(20) };
+        self.world.store = Store::connect(&config).await.unwrap();
     }
 
     /// Another laboratory that is as this one is now.

@@ -64,11 +64,29 @@ async fn a_volume_that_moves_to_another_server_after_a_restore_was_asked_for_sto
     assert_eq!(lab.cloud.dump(Detail::All), before);
 }
 
-#[tokio::test]
-async fn a_volume_that_no_driver_serves_stays_attached() {
+/// A server two of whose disks are volumes, where only images have a driver.
+async fn with_unserved_volumes() -> Lab {
     let mut lab = Lab::with_a_server().await;
     let only_images = Drivers::new(vec![lab.cloud.named()]);
     (lab.world.drivers, lab.app.drivers) = (only_images.clone(), only_images);
+    lab
+}
+
+#[tokio::test]
+async fn a_volume_that_no_driver_serves_is_refused_by_name_with_the_remedy() {
+    let lab = with_unserved_volumes().await;
+    let before = lab.cloud.dump(Detail::All);
+    let error = lab.ask_capture("a", |_| {}).await.unwrap_err();
+    assert_eq!(error.kind(), ratoon::error::Kind::Conflict);
+    assert!(error.to_string().contains(&lab.volumes()[0]), "{error}");
+    assert!(error.remedy_text().unwrap().contains("exclude_disks"), "{error}");
+    assert_eq!(lab.cloud.dump(Detail::All), before);
+    assert!(lab.world.store.tree(lab.server).await.unwrap().is_none(), "not even a record");
+}
+
+#[tokio::test]
+async fn a_volume_that_no_driver_serves_stays_attached() {
+    let lab = with_unserved_volumes().await;
     let volumes = lab.volumes();
     let unserved = volumes.clone();
     let id = lab.ask_capture("a", |request| request.exclude_disks = unserved).await.unwrap();
@@ -267,4 +285,23 @@ async fn an_engine_that_drains_does_not_leave_a_server_stopped_because_a_step_fa
     ratoon::operations::runner::run(&lab.world, &operation, stopped).await.unwrap();
     assert_eq!(lab.status(), "ACTIVE");
     lab.must_succeed(id).await;
+}
+
+#[tokio::test]
+async fn an_operation_goes_on_when_a_database_that_was_away_is_back() {
+    use sea_orm::ConnectionTrait;
+    let mut lab = Lab::with_a_server().await;
+    lab.be_hasty().await;
+    let id = lab.ask_capture("a", |_| {}).await.unwrap();
+    let operation = lab.take().await.unwrap();
+    let sql = lab.sql().await;
+    sql.execute_unprepared("BEGIN EXCLUSIVE").await.unwrap();
+    let comes_back = async {
+        ratoon::clock::sleep(std::time::Duration::from_millis(300)).await;
+        assert_eq!(lab.status(), "ACTIVE", "nothing is done that cannot be written down");
+        sql.execute_unprepared("COMMIT").await.unwrap();
+    };
+    tokio::join!(lab.work(&operation), comes_back);
+    lab.must_succeed(id).await;
+    lab.must_be_clean("the database was away").await;
 }
