@@ -106,11 +106,11 @@ impl PlanView {
             .collect();
         let mut steps = Vec::new();
         if plan.pause {
-            steps.push(StepView { step: "pause", what: format!("pause the server: {}", plan.pause_reason) });
+            steps.push(StepView { step: "capture", what: format!("pause the server: {}", plan.pause_reason) });
         }
         steps.push(StepView { step: "capture", what: "ask all disks for a snapshot at once".to_owned() });
         if plan.pause {
-            steps.push(StepView { step: "resume", what: "resume the server".to_owned() });
+            steps.push(StepView { step: "capture", what: "resume the server".to_owned() });
         }
         let (branch, branch_action) = Self::branch_words(look, &plan.branch);
         Self {

@@ -1,4 +1,4 @@
-//! The sweep: heads that nobody carries, and locks of ours that no operation needs any more.
+//! The sweep: heads that nobody carries, and locks and pauses of ours that no operation needs any more.
 //!
 //! Both can only come of a crash that no engine has recovered, of a database that was restored, or of a bug. A server whose
 //! operation is under way is left to it, one that Nova is at work on to Nova; of one that Nova no longer knows the heads are
@@ -13,8 +13,8 @@ use crate::clock;
 use crate::domain::server::ServerFacts;
 use crate::error::{Kind, Result};
 use crate::ids::OperationId;
-use crate::operations::World;
 use crate::operations::snapshot_restore::LOCK_PREFIX;
+use crate::operations::{World, power};
 
 /// Sweeps again and again until `stop` turns true.
 pub async fn run(world: Arc<World>, every: Duration, mut stop: watch::Receiver<bool>) {
@@ -34,8 +34,8 @@ pub async fn run(world: Arc<World>, every: Duration, mut stop: watch::Receiver<b
 /// # Errors
 /// When Nova, a backend or the database does not answer.
 pub async fn sweep(world: &World) -> Result<()> {
-    heal_heads(world).await?;
-    release_locks(world).await
+    let (heads, locks, pauses) = (heal_heads(world).await, release_locks(world).await, end_pauses(world).await);
+    heads.and(locks).and(pauses)
 }
 
 async fn heal_heads(world: &World) -> Result<()> {
@@ -43,22 +43,25 @@ async fn heal_heads(world: &World) -> Result<()> {
     for driver in world.drivers.iter() {
         let ours: Vec<_> = heads.iter().filter(|head| head.backend == driver.name()).cloned().collect();
         for missing in driver.missing_heads(&ours).await? {
-            let server = match world.compute.server(missing.server_id).await {
-                Ok(server) => server,
+            let server = world.compute.server(missing.server_id).await;
+            // Read last: an operation may have begun meanwhile, and moves the names itself.
+            let record = world.store.server(missing.server_id).await?;
+            if record.is_none_or(|record| record.operation_id.is_some()) {
+                continue;
+            }
+            match server {
+                Ok(server) if needs_its_head(&server) => {}
+                Ok(_) => continue,
                 Err(error) if error.kind() == Kind::NotFound => {
                     world.store.detach_heads(missing.server_id).await?;
                     tracing::info!(server_id = %missing.server_id, "Nova no longer knows this server: its disks are no longer looked for");
                     continue;
                 }
-                Err(error) => return Err(error),
-            };
-            if !needs_its_head(&server) {
-                continue;
-            }
-            // Read last: an operation may have begun meanwhile, and moves the names itself.
-            let record = world.store.server(missing.server_id).await?;
-            if record.is_none_or(|record| record.operation_id.is_some()) {
-                continue;
+                Err(error) => {
+                    // The others are looked after all the same.
+                    tracing::warn!(server_id = %missing.server_id, error = %error.chain(), "cannot tell whether this server misses its disk");
+                    continue;
+                }
             }
             if driver.heal_head(&missing).await? {
                 tracing::warn!(server_id = %missing.server_id, disk = %missing.key, "a head that was missing has its name again");
@@ -79,6 +82,18 @@ async fn heal_heads(world: &World) -> Result<()> {
 /// anew gets another disk from Nova, in whose way an old one would be. One in an error may be so for want of its head.
 fn needs_its_head(server: &ServerFacts) -> bool {
     server.task_state.is_none() && matches!(server.status.as_str(), "ACTIVE" | "SHUTOFF" | "PAUSED" | "ERROR")
+}
+
+/// A server that we have paused and that no operation waits for: an answer of Nova's was lost and its act came late.
+async fn end_pauses(world: &World) -> Result<()> {
+    for id in world.compute.paused_servers().await? {
+        let Some(record) = world.store.server(id).await? else { continue };
+        if record.operation_id.is_none() && power::is_paused_by_us(world, &world.compute.server(id).await?).await? {
+            world.compute.unpause(id).await?;
+            tracing::warn!(server_id = %id, "resumed a server that was still paused by a capture of ours");
+        }
+    }
+    Ok(())
 }
 
 async fn release_locks(world: &World) -> Result<()> {

@@ -62,7 +62,7 @@ struct EndpointEntry {
 /// Brings the catalog to what `wanted` says; returns a line for each thing that was done, none if nothing was.
 ///
 /// # Errors
-/// `Forbidden` when the credentials are no administrator's; `Unavailable` when Keystone does not answer.
+/// `Backend` when the credentials are no administrator's; `Unavailable` when Keystone does not answer.
 pub async fn register(openstack: &OpenStack, wanted: &Registration) -> Result<Vec<String>> {
     let session = openstack.admin();
     let mut done = Vec::new();

@@ -49,7 +49,7 @@ impl Cinder {
     /// A volume; `None` when there is none (or it is not for this session's eyes).
     ///
     /// # Errors
-    /// Those of every call: `Forbidden`, `Unavailable`, `Backend`.
+    /// Those of every call: `Unavailable`, `Backend`.
     pub async fn volume(&self, id: &str) -> Result<Option<Volume>> {
         absent(self.session.get(Service::BlockStorage, &["volumes", id]).fetch::<VolumeBody>().await)
             .map(|body| body.map(|body| body.volume))

@@ -31,7 +31,7 @@ pub trait Compute: Send + Sync {
     async fn stop(&self, id: ServerId) -> Result<()>;
     /// Starts it.
     async fn start(&self, id: ServerId) -> Result<()>;
-    /// Pauses it.
+    /// Pauses it. One that is paused already is a conflict: that pause is not ours to end.
     async fn pause(&self, id: ServerId) -> Result<()>;
     /// Resumes it from a pause.
     async fn unpause(&self, id: ServerId) -> Result<()>;
@@ -41,6 +41,8 @@ pub trait Compute: Send + Sync {
     async fn detach(&self, id: ServerId, volume_id: &str) -> Result<()>;
     /// All servers that carry a lock reason beginning with `prefix`, for the sweep.
     async fn locked_servers(&self, prefix: &str) -> Result<Vec<ServerId>>;
+    /// All servers that are paused, for the sweep.
+    async fn paused_servers(&self) -> Result<Vec<ServerId>>;
     /// The user id that our own acts carry, to tell them from others' in [`Compute::actions`].
     async fn own_user_id(&self) -> Result<String>;
 }

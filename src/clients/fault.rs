@@ -1,7 +1,8 @@
 //! From a service's refusal to our [`Error`]: kind, the service's own words, what to do about it.
 //!
-//! A 404 counts as "not there" only in the service's own fault body. A wrong endpoint or a proxy in between answers 404
-//! too, and would otherwise make every "remove it, not there is success" succeed.
+//! A 404 counts as "not there" only in the service's own fault body, which names the fault. A wrong endpoint or a proxy in
+//! between answers 404 too, a path that the service does not know even in JSON, and would otherwise make every "remove it,
+//! not there is success" succeed.
 
 use openstack::ErrorKind;
 use reqwest::StatusCode;
@@ -34,8 +35,9 @@ pub(super) fn refusal(service: Service, scope: &Scope, status: StatusCode, body:
         )),
         413 => quota_exceeded(said),
         403 if about_quota => quota_exceeded(said),
-        403 => Error::new(Kind::Forbidden, said).remedy(role_missing(scope)),
-        404 if fault.is_known || service == Service::Image => Error::new(Kind::NotFound, said),
+        // Ours, not our caller's: he may do what he asked for.
+        403 => Error::backend(said).remedy(role_missing(scope)),
+        404 if !fault.name.is_empty() || service == Service::Image => Error::new(Kind::NotFound, said),
         404 => Error::backend(format!("{said} It does not know this path."))
             .remedy(format!("Check the URL of {service} in the catalog.")),
         409 => Error::conflict(said),
@@ -53,7 +55,7 @@ pub(super) fn refusal(service: Service, scope: &Scope, status: StatusCode, body:
 pub(super) fn login_failure(service: Service, scope: &Scope, cause: openstack::Error) -> Error {
     match (cause.kind(), scope) {
         (ErrorKind::AuthenticationFailed | ErrorKind::AccessDenied, Scope::Project(id)) => {
-            Error::new(Kind::Forbidden, format!("Keystone gives the service user no token for project {id}."))
+            Error::backend(format!("Keystone gives the service user no token for project {id}."))
                 .remedy(role_missing(scope))
         }
         (ErrorKind::AuthenticationFailed | ErrorKind::AccessDenied, Scope::Own) => {
@@ -168,6 +170,8 @@ mod tests {
         let bad = r#"{"badRequest":{"code":400,"message":"Invalid volume: status must be available"}}"#;
         let too_many = r#"{"forbidden":{"code":403,"message":"Quota exceeded for volumes"}}"#;
         let forbidden = r#"{"forbidden":{"code":403,"message":"Policy doesn't allow it"}}"#;
+        let unknown_path =
+            r#"{"message":"The resource could not be found.","code":"404 Not Found","title":"Not Found"}"#;
         let keystone = r#"{"error":{"code":404,"message":"Could not find token","title":"Not Found"}}"#;
         for (status, body, kind, retry) in [
             (404, not_found, Kind::NotFound, false),
@@ -175,7 +179,8 @@ mod tests {
             (404, "<html>404 Not Found</html>", Kind::Backend, false),
             (413, over, Kind::QuotaExceeded, false),
             (403, too_many, Kind::QuotaExceeded, false),
-            (403, forbidden, Kind::Forbidden, false),
+            (403, forbidden, Kind::Backend, false),
+            (404, unknown_path, Kind::Backend, false),
             (409, busy, Kind::Conflict, false),
             (400, bad, Kind::Backend, false),
             (401, "", Kind::Unavailable, true),

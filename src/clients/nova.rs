@@ -71,6 +71,28 @@ impl Nova {
         Ok(body.into_volumes())
     }
 
+    /// All projects' servers that pass a filter of Nova's.
+    async fn all_with(&self, filter: &'static str, value: &'static str) -> Result<Vec<bodies::Server>> {
+        let mut found: Vec<bodies::Server> = Vec::new();
+        loop {
+            let mut call = self
+                .session
+                .get(Service::Compute, &["servers", "detail"])
+                .query("all_tenants", "1")
+                .query(filter, value)
+                .query("limit", PAGE);
+            if let Some(last) = found.last() {
+                call = call.query("marker", last.id.to_string());
+            }
+            let page: ServersBody = call.fetch().await?;
+            let more = !page.servers.is_empty() && page.servers_links.iter().any(|link| link.rel == "next");
+            found.extend(page.servers);
+            if !more {
+                return Ok(found);
+            }
+        }
+    }
+
     /// After a refused attach or detach: fine if it is as wanted by now, else the refusal with its reason.
     async fn attachment_or(&self, id: ServerId, volume_id: &str, attached: bool, error: Error) -> Result<()> {
         // A volume in the wrong state is a 400 of Nova's, which is about the state, not about the request.
@@ -136,7 +158,12 @@ impl Compute for Nova {
     }
 
     async fn pause(&self, id: ServerId) -> Result<()> {
-        self.act_towards(id, "pause", ServerStatus::Paused).await
+        match self.act(id, json!({"pause": null})).await {
+            Err(error) if error.kind() == Kind::Conflict => {
+                Err(explain(error, &self.read(id).await?.into_facts(Vec::new())))
+            }
+            other => other,
+        }
     }
 
     async fn unpause(&self, id: ServerId) -> Result<()> {
@@ -168,30 +195,13 @@ impl Compute for Nova {
     }
 
     async fn locked_servers(&self, prefix: &str) -> Result<Vec<ServerId>> {
-        let mut found = Vec::new();
-        let mut marker: Option<ServerId> = None;
-        loop {
-            let mut call = self
-                .session
-                .get(Service::Compute, &["servers", "detail"])
-                .query("all_tenants", "1")
-                .query("locked", "true")
-                .query("limit", PAGE);
-            if let Some(marker) = marker {
-                call = call.query("marker", marker.to_string());
-            }
-            let page: ServersBody = call.fetch().await?;
-            marker = page.servers.last().map(|server| server.id);
-            found.extend(
-                page.servers
-                    .iter()
-                    .filter(|server| server.locked_reason.as_deref().is_some_and(|reason| reason.starts_with(prefix)))
-                    .map(|server| server.id),
-            );
-            if marker.is_none() || !page.servers_links.iter().any(|link| link.rel == "next") {
-                return Ok(found);
-            }
-        }
+        let ours =
+            |server: &&bodies::Server| server.locked_reason.as_deref().is_some_and(|why| why.starts_with(prefix));
+        Ok(self.all_with("locked", "true").await?.iter().filter(ours).map(|server| server.id).collect())
+    }
+
+    async fn paused_servers(&self) -> Result<Vec<ServerId>> {
+        Ok(self.all_with("status", "PAUSED").await?.iter().map(|server| server.id).collect())
     }
 
     async fn own_user_id(&self) -> Result<String> {

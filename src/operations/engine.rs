@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 use crate::clock;
 use crate::domain::operation::Operation;
 use crate::error::Result;
-use crate::ids::EngineId;
+use crate::ids::{EngineId, OperationId};
 use crate::operations::{World, runner};
 use crate::store::operations::Fence;
 
@@ -53,17 +53,21 @@ pub async fn run(world: Arc<World>, settings: EngineSettings, mut stop: watch::R
     let id = EngineId::new();
     world.store.enter_engine(id, &settings.host).await?;
     tracing::info!(engine_id = %id, workers = settings.workers, "engine started");
-    let mut tasks: JoinSet<()> = JoinSet::new();
+    let mut tasks: JoinSet<Option<OperationId>> = JoinSet::new();
+    let mut resting: HashMap<OperationId, clock::Instant> = HashMap::new();
     let mut others: HashMap<EngineId, Seen> = HashMap::new();
     let beating = tokio::spawn(beat(world.clone(), id, settings.clone()));
     while !*stop.borrow() {
-        while tasks.try_join_next().is_some() {}
+        while let Some(ended) = tasks.try_join_next() {
+            resting.extend(ended.ok().flatten().map(|operation| (operation, clock::Instant::now())));
+        }
+        resting.retain(|_, since| since.elapsed() < settings.lease);
         let mut took = false;
         if tasks.len() < settings.workers {
-            match take(&world, id, &settings, &mut others).await {
+            match take(&world, id, &settings, &mut others, &resting).await {
                 Ok(Some(operation)) => {
                     took = true;
-                    tasks.spawn(work(world.clone(), operation, settings.lease, stop.clone()));
+                    tasks.spawn(work(world.clone(), operation, stop.clone()));
                 }
                 Ok(None) => {}
                 Err(error) => tracing::error!(error = %error.chain(), "cannot look for operations"),
@@ -88,23 +92,20 @@ pub async fn run(world: Arc<World>, settings: EngineSettings, mut stop: watch::R
     Ok(())
 }
 
-/// Runs an operation. One that cannot be run (its row is unreadable, or a step panics) is given back after a while: it must
-/// neither be held for ever nor be tried without pause.
-async fn work(world: Arc<World>, operation: Operation, rest: Duration, mut stop: watch::Receiver<bool>) {
-    let why = match AssertUnwindSafe(runner::run(&world, &operation, stop.clone())).catch_unwind().await {
-        Ok(Ok(_)) => return,
+/// Runs an operation. One that cannot be run (its row is unreadable, or a step panics) is given back and returned: it must
+/// neither be held for ever nor be tried again at once.
+async fn work(world: Arc<World>, operation: Operation, stop: watch::Receiver<bool>) -> Option<OperationId> {
+    let why = match AssertUnwindSafe(runner::run(&world, &operation, stop)).catch_unwind().await {
+        Ok(Ok(_)) => return None,
         Ok(Err(error)) => error.chain(),
         Err(_) => "it panicked; the message is on stderr".to_owned(),
     };
     tracing::error!(operation_id = %operation.id, kind = %operation.kind, error = %why, "operation cannot be run; it is tried again later");
-    tokio::select! {
-        () = clock::sleep(rest) => {}
-        _ = stop.wait_for(|stop| *stop) => {}
-    }
     let fence = Fence { operation_id: operation.id, generation: operation.generation };
     if let Err(error) = world.store.release_claim(fence).await {
         tracing::error!(operation_id = %operation.id, error = %error.chain(), "cannot give the operation back");
     }
+    Some(operation.id)
 }
 
 async fn beat(world: Arc<World>, id: EngineId, settings: EngineSettings) {
@@ -122,9 +123,11 @@ async fn take(
     id: EngineId,
     settings: &EngineSettings,
     others: &mut HashMap<EngineId, Seen>,
+    resting: &HashMap<OperationId, clock::Instant>,
 ) -> Result<Option<Operation>> {
+    let except: Vec<OperationId> = resting.keys().copied().collect();
     let dead = dead_engines(world, id, settings, others).await?;
-    if let Some(operation) = world.store.adopt_next(id, &dead).await? {
+    if let Some(operation) = world.store.adopt_next(id, &dead, &except).await? {
         tracing::warn!(operation_id = %operation.id, "adopted from a dead engine");
         return Ok(Some(operation));
     }
@@ -132,7 +135,7 @@ async fn take(
         world.store.forget_engine(engine).await?;
         others.remove(&engine);
     }
-    world.store.claim_next(id).await
+    world.store.claim_next(id, &except).await
 }
 
 async fn dead_engines(

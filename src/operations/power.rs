@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::domain::server::{ServerFacts, ServerStatus};
 use crate::error::{Error, Kind, Result};
-use crate::operations::StepContext;
+use crate::operations::{StepContext, World};
 
 /// Waits until Nova has nothing under way on the server.
 ///
@@ -73,16 +73,29 @@ pub async fn start(cx: &StepContext<'_>) -> Result<()> {
     }
 }
 
-/// Pauses the server; paused already is success.
+/// Waits until the server, which was asked to pause, stands still.
 ///
 /// # Errors
-/// When it does not pause in time, or cannot be paused.
-pub async fn pause(cx: &StepContext<'_>) -> Result<()> {
-    cx.world.compute.pause(cx.operation.server_id).await?;
+/// When it does not pause in time.
+pub async fn paused(cx: &StepContext<'_>) -> Result<()> {
     reached(cx, &ServerStatus::Paused, cx.world.settings.start_timeout).await.map(|_| ())
 }
 
-/// Resumes the server if it is paused; anything else is left alone.
+/// Whether the server is paused, and by nobody but us.
+///
+/// # Errors
+/// When Nova does not answer.
+pub async fn is_paused_by_us(world: &World, server: &ServerFacts) -> Result<bool> {
+    if server.status != ServerStatus::Paused {
+        return Ok(false);
+    }
+    let us = world.compute.own_user_id().await?;
+    let actions = world.compute.actions(server.id).await?;
+    let newest = actions.iter().find(|action| action.action == "pause");
+    Ok(newest.is_some_and(|action| action.user_id.as_deref() == Some(us.as_str())))
+}
+
+/// Resumes the server if we have paused it; others' pauses are left alone.
 ///
 /// # Errors
 /// When it does not resume in time.
@@ -91,7 +104,7 @@ pub async fn resume(cx: &StepContext<'_>) -> Result<()> {
         Err(error) if error.kind() == Kind::NotFound => return Ok(()), // deleted meanwhile
         other => other?,
     };
-    if server.status == ServerStatus::Paused {
+    if is_paused_by_us(cx.world, &server).await? {
         let id = cx.operation.server_id;
         let limit = cx.world.settings.start_timeout;
         cx.wait("Nova to resume the server", limit, || async { cx.world.compute.unpause(id).await.map(Some) }).await?;

@@ -348,6 +348,10 @@ impl Run<'_> {
 
     async fn pause_between_tries(&self, tries: u32) -> std::result::Result<(), Halt> {
         let wait = self.world.settings.backoff.saturating_mul(1 << tries.saturating_sub(1).min(16)).min(BACKOFF_MAX);
+        if !self.work.may_rest() {
+            clock::sleep(wait).await;
+            return Ok(());
+        }
         let mut stop = self.stop.clone();
         tokio::select! {
             () = clock::sleep(wait) => Ok(()),

@@ -18,7 +18,7 @@ use crate::domain::operation::Operation;
 use crate::domain::server::{ServerAction, ServerStatus, is_harmless_at_rest, may_have_run_since};
 use crate::domain::snapshot::{Consistency, SnapshotStatus};
 use crate::drivers::Captured;
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::ids::{DiskSnapshotId, LayerId, SnapshotId};
 use crate::operations::{Reversal, Step, StepContext, Work, power, typed, untyped};
 use crate::store::trees::{ServerTree, TreeChange};
@@ -170,9 +170,14 @@ impl SnapshotCreate {
                 (part.id, layer.key, begun.elapsed(), result)
             });
         }
-        let again = std::mem::replace(&mut self.begun, true);
+        let again = self.begun;
         let all = join_all(jobs); // nobody is asked before it is awaited
-        let results = if self.pauses() { self.standing_still(cx, again, all).await? } else { all.await };
+        let results = if self.pauses() {
+            self.standing_still(cx, again, all).await?
+        } else {
+            self.begun = true;
+            all.await
+        };
         let mut moments = Vec::new();
         for (id, key, moment, result) in results {
             let captured = result.map_err(|error| error.context(format!("Disk {key} could not be captured")))?;
@@ -204,24 +209,39 @@ impl SnapshotCreate {
         if again {
             // Some disks may be captured already, at another moment.
             self.lose("the capture was interrupted and begun again");
-            self.end_pause(cx).await?;
+            power::resume(cx).await?;
+            self.still = false;
             return Ok(all.await);
         }
         let limit = Duration::from_millis(self.params.pause_limit_ms);
-        (self.paused_at, self.still) = (Some(clock::Instant::now()), true);
-        let in_time = tokio::time::timeout(limit, async {
-            power::pause(cx).await?;
+        let begun = clock::Instant::now();
+        (self.paused_at, self.still) = (Some(begun), true);
+        // Awaited to its end: a request that we had given up could pause the server after we have resumed it.
+        if let Err(error) = cx.world.compute.pause(cx.operation.server_id).await {
+            if error.kind() == Kind::Conflict {
+                (self.paused_at, self.still) = (None, false); // refused: if it is paused, then by others
+            } else {
+                self.end_pause(cx).await?;
+            }
+            return Err(error);
+        }
+        let asked = &mut self.begun;
+        let in_time = tokio::time::timeout(limit.saturating_sub(begun.elapsed()), async {
+            power::paused(cx).await?;
             cx.passed("pause")?;
-            Ok(all.as_mut().await)
+            *asked = true;
+            Ok::<_, Error>(all.as_mut().await)
         });
         let results = match in_time.await {
             Ok(Ok(results)) => Some(results),
+            Ok(Err(error)) if error.kind() == Kind::Superseded => return Err(error),
             Ok(Err(error)) => {
                 self.end_pause(cx).await?;
                 return Err(error);
             }
             Err(_) => {
                 self.lose(&format!("the disks took longer than the longest pause of {} ms", limit.as_millis()));
+                self.begun = true;
                 None
             }
         };
@@ -258,6 +278,11 @@ impl SnapshotCreate {
     /// A disk that came or went meanwhile makes the node partial: it says so instead of pretending.
     async fn check(&mut self, cx: &StepContext<'_>) -> Result<()> {
         let server = cx.world.compute.server(cx.operation.server_id).await?;
+        if self.pauses() && power::is_paused_by_us(cx.world, &server).await? {
+            // A request whose answer was lost was carried out late.
+            self.lose("Nova paused the server late");
+            power::resume(cx).await?;
+        }
         let tree = cx.tree().await?;
         let snapshot = tree.snapshot(self.params.snapshot_id)?;
         let mut expected: Vec<String> = snapshot.left_out.iter().map(|out| out.key.clone()).collect();
@@ -366,8 +391,7 @@ impl SnapshotCreate {
 
     async fn undo_capture(&mut self, cx: &StepContext<'_>) -> Result<()> {
         if self.pauses() {
-            // A server that ran before and is paused now was paused by us. First, since the rest may take long; and never
-            // given up, as the rest may be.
+            // First, since the rest may take long; and never given up, as the rest may be.
             power::resume(cx).await.map_err(Error::retryable)?;
             self.still = false;
         }

@@ -30,12 +30,19 @@ pub fn kept(current: &[String], wanted: &[Placed]) -> usize {
 pub type Marks = BTreeMap<String, String>;
 
 /// Makes the server's attached volumes exactly `wanted`, in order, as far as they are `known`: a volume that is none of ours
-/// stays where it is. Safe to repeat at any point. Notes the mark of each volume that it detaches; one that was detached by
+/// stays where it is. The first `untouched` ones are in their places before and after the whole operation. Safe to repeat at
+/// any point. Notes the mark of each volume that it detaches; one that was detached by
 /// an earlier, interrupted call has none, since nobody has watched it since.
 ///
 /// # Errors
 /// When Nova refuses, or an attachment does not come about in time.
-pub async fn arrange(cx: &StepContext<'_>, wanted: &[Placed], known: &[Placed], marks: &mut Marks) -> Result<()> {
+pub async fn arrange(
+    cx: &StepContext<'_>,
+    wanted: &[Placed],
+    untouched: usize,
+    known: &[Placed],
+    marks: &mut Marks,
+) -> Result<()> {
     let current = attached(cx, known).await?;
     let keep = kept(&current, wanted);
     for volume in current[keep..].iter().rev() {
@@ -46,15 +53,33 @@ pub async fn arrange(cx: &StepContext<'_>, wanted: &[Placed], known: &[Placed], 
     for placed in &wanted[keep..] {
         attach(cx, placed).await?;
     }
-    verify(cx, wanted, known).await
+    verify(cx, wanted, untouched, known).await
+}
+
+/// Asserts that a volume can be detached and attached again: that its own service knows of this server's use, and no other.
+///
+/// # Errors
+/// `Conflict` naming the volume.
+pub async fn must_be_ours_alone(cx: &StepContext<'_>, placed: &Placed) -> Result<()> {
+    let users = users(cx, placed).await?;
+    if users == [cx.operation.server_id.to_string()] {
+        return Ok(());
+    }
+    Err(Error::conflict(format!(
+        "Volume {} would have to be detached, but its own service does not say that this server has it, or not alone.",
+        placed.volume_id
+    ))
+    .detail(users.join(", "))
+    .remedy("Have an administrator compare the volume's attachments in Nova and Cinder, or detach the volume first."))
 }
 
 /// Asserts that the server's attached volumes are `wanted`, in order, and that their own service says so too: Nova lists a
-/// volume from the moment in which it begins to attach it.
+/// volume from the moment in which it begins to attach it. Of the first `untouched` ones only Nova is asked: whatever their
+/// own service says, we have no part in it.
 ///
 /// # Errors
 /// `Backend` naming both orders, or the volume that is not there yet.
-pub async fn verify(cx: &StepContext<'_>, wanted: &[Placed], known: &[Placed]) -> Result<()> {
+pub async fn verify(cx: &StepContext<'_>, wanted: &[Placed], untouched: usize, known: &[Placed]) -> Result<()> {
     let current = attached(cx, known).await?;
     let names: Vec<&str> = wanted.iter().map(|placed| placed.volume_id.as_str()).collect();
     if current != names {
@@ -62,7 +87,7 @@ pub async fn verify(cx: &StepContext<'_>, wanted: &[Placed], known: &[Placed]) -
         return Err(Error::backend(format!("The server's volumes are [{have}] instead of [{want}].")).retryable());
     }
     let server = cx.operation.server_id.to_string();
-    for placed in wanted {
+    for placed in wanted.iter().skip(untouched) {
         if !users(cx, placed).await?.contains(&server) {
             let id = &placed.volume_id;
             return Err(Error::backend(format!("Nova lists volume {id}, but it is not attached yet.")).retryable());

@@ -181,33 +181,39 @@ impl Store {
         tx.commit().await.map_err(database_error)
     }
 
-    /// Gives an engine the oldest operation that waits, if any.
+    /// Gives an engine the oldest operation that waits, if any, `except` for these.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn claim_next(&self, engine: EngineId) -> Result<Option<Operation>> {
+    pub async fn claim_next(&self, engine: EngineId, except: &[OperationId]) -> Result<Option<Operation>> {
         let waiting = Condition::all()
             .add(operation::Column::EngineId.is_null())
             .add(operation::Column::Status.is_in(["queued", "running", "unwinding"]));
-        self.claim(engine, waiting).await
+        self.claim(engine, waiting, except).await
     }
 
-    /// Gives an engine an operation of an engine that no longer lives.
+    /// Gives an engine an operation of an engine that no longer lives, `except` for these.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn adopt_next(&self, engine: EngineId, dead: &[EngineId]) -> Result<Option<Operation>> {
+    pub async fn adopt_next(
+        &self,
+        engine: EngineId,
+        dead: &[EngineId],
+        except: &[OperationId],
+    ) -> Result<Option<Operation>> {
         if dead.is_empty() {
             return Ok(None);
         }
         let orphaned = Condition::all()
             .add(operation::Column::EngineId.is_in(dead.iter().map(ToString::to_string)))
             .add(operation::Column::Status.is_in(["queued", "running", "unwinding"]));
-        self.claim(engine, orphaned).await
+        self.claim(engine, orphaned, except).await
     }
 
-    async fn claim(&self, engine: EngineId, which: Condition) -> Result<Option<Operation>> {
+    async fn claim(&self, engine: EngineId, which: Condition, except: &[OperationId]) -> Result<Option<Operation>> {
         let tx = self.begin().await?;
+        let which = which.add(operation::Column::Id.is_not_in(except.iter().map(ToString::to_string)));
         let mut query = operation::Entity::find().filter(which).order_by_asc(operation::Column::CreatedAt).limit(1);
         if tx.get_database_backend() != DbBackend::Sqlite {
             query = query.lock_with_behavior(LockType::Update, LockBehavior::SkipLocked);

@@ -68,7 +68,7 @@ pub struct House {
     url: String,
     client: Client,
     stop: watch::Sender<bool>,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Drop for House {
@@ -88,9 +88,17 @@ impl House {
         Self::build(false, Duration::from_secs(5)).await
     }
 
-    /// A service that waits half a second for a request to arrive.
+    /// A service that waits half a second for a request to arrive, or for its database.
     pub async fn hasty() -> Self {
         Self::build(false, Duration::from_millis(500)).await
+    }
+
+    /// One connection to the database, behind the service's back.
+    pub async fn sql(&self) -> sea_orm::DatabaseConnection {
+        let url = format!("sqlite://{}", self.folder.path().join("ratoon.sqlite").display());
+        let mut options = sea_orm::ConnectOptions::new(url);
+        options.max_connections(1);
+        sea_orm::Database::connect(options).await.unwrap()
     }
 
     async fn build(engine: bool, request_timeout: Duration) -> Self {
@@ -98,7 +106,7 @@ impl House {
         let store = Store::connect(&StoreConfig {
             url: format!("sqlite://{}", folder.path().join("ratoon.sqlite").display()),
             connections_max: 4,
-            busy_timeout: Duration::from_secs(5),
+            busy_timeout: request_timeout,
         })
         .await
         .unwrap();
@@ -156,7 +164,7 @@ impl House {
             },
         };
         tokio::spawn(api::serve(listener, Arc::new(state)).unwrap());
-        Self { cloud, url, client: Client::new(), stop, _folder: folder }
+        Self { cloud, url, client: Client::new(), stop, folder }
     }
 
     /// A server that runs, with a system disk and two volumes.

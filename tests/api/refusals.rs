@@ -237,3 +237,28 @@ async fn a_body_that_trickles_in_is_cut_off() {
     assert!(text.starts_with("HTTP/1.1 408 ") && text.contains("did not arrive in time"), "{text}");
     trickle.await.unwrap();
 }
+
+#[tokio::test]
+async fn a_database_that_is_away_is_said_and_nothing_is_changed() {
+    use sea_orm::ConnectionTrait;
+    let house = House::hasty().await;
+    let server = house.cloud.add_server("web");
+    let before = house.cloud.dump(ratoon::drivers::fake::dump::Detail::All);
+    let capture = || Some(json!({ "snapshot": { "server_id": server } }));
+    let sql = house.sql().await;
+    sql.execute_unprepared("BEGIN EXCLUSIVE").await.unwrap();
+    let held = house.send_as("project/member", "POST", "/v1/snapshots", capture()).await;
+    sql.execute_unprepared("COMMIT").await.unwrap();
+    sql.execute_unprepared("ALTER TABLE snapshots RENAME TO moved_away").await.unwrap();
+    let broken = house.send_as("project/member", "GET", "/v1/snapshots", None).await;
+    sql.execute_unprepared("ALTER TABLE moved_away RENAME TO snapshots").await.unwrap();
+    for answer in [held, broken] {
+        assert_eq!(answer.status, 503, "{}", answer.text);
+        assert!(answer.message().contains("database") && answer.message().contains("request id"), "{}", answer.text);
+        assert!(!answer.text.contains("locked") && !answer.text.contains("no such table"), "{}", answer.text);
+    }
+    assert_eq!(house.cloud.dump(ratoon::drivers::fake::dump::Detail::All), before);
+    let listed = house.send_as("project/member", "GET", "/v1/snapshots", None).await;
+    assert_eq!(listed.body["snapshots"], json!([]));
+    assert_eq!(house.send_as("project/member", "POST", "/v1/snapshots", capture()).await.status, 202);
+}

@@ -215,7 +215,8 @@ async fn an_operation_that_no_engine_can_read_does_not_keep_others_from_their_wo
     let unreadable = lab.ask_capture("a", |_| {}).await.unwrap();
     let other = lab.cloud.add_server("db");
     lab.sql().await.execute_unprepared("UPDATE operations SET kind = 'of_a_later_version'").await.unwrap();
-    let process = Process::start(&lab, true).await;
+    let one_at_a_time = EngineSettings { workers: 1, lease: Duration::from_secs(60), ..settings(true) };
+    let process = Process::start_with(&lab, one_at_a_time).await;
     let request = |server| move |request: &mut ratoon::app::snapshot_create::CreateSnapshot| request.server_id = server;
     let id = lab.ask_capture("b", request(other)).await.unwrap();
     assert_eq!(until_final(&lab, id).await, OperationStatus::Succeeded);

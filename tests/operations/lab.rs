@@ -163,10 +163,19 @@ impl Lab {
         Self::fresh(cloud, server).await
     }
 
-    /// The database behind the store's back.
+    /// One connection to the database, behind the store's back.
     pub async fn sql(&self) -> sea_orm::DatabaseConnection {
         let url = format!("sqlite://{}", self.folder.path().join("ratoon.db").display());
-        sea_orm::Database::connect(url).await.unwrap()
+        let mut options = sea_orm::ConnectOptions::new(url);
+        options.max_connections(1);
+        sea_orm::Database::connect(options).await.unwrap()
+    }
+
+    /// From now on the engine waits only a moment for its database.
+    pub async fn be_hasty(&mut self) {
+        let url = format!("sqlite://{}", self.folder.path().join("ratoon.db").display());
+        let config = StoreConfig { url, connections_max: 2, busy_timeout: Duration::from_millis(20) };
+        self.world.store = Store::connect(&config).await.unwrap();
     }
 
     /// Another laboratory that is as this one is now.
@@ -213,6 +222,12 @@ impl Lab {
     /// Nova's word for the server's state.
     pub fn status(&self) -> String {
         self.cloud.peek(self.server).unwrap().status.as_str().to_owned()
+    }
+
+    /// The operation that was asked for last.
+    pub async fn last_operation(&self) -> OperationId {
+        let page = ratoon::store::Page { limit: 1, ..Default::default() };
+        self.world.store.operations(&Default::default(), &page).await.unwrap()[0].id
     }
 
     /// Asks for a capture.
@@ -280,9 +295,9 @@ impl Lab {
         let engine = EngineId::new();
         let dead = std::mem::take(&mut *self.engines.lock().unwrap());
         self.engines.lock().unwrap().push(engine);
-        match self.world.store.adopt_next(engine, &dead).await.unwrap() {
+        match self.world.store.adopt_next(engine, &dead, &[]).await.unwrap() {
             Some(operation) => Some(operation),
-            None => self.world.store.claim_next(engine).await.unwrap(),
+            None => self.world.store.claim_next(engine, &[]).await.unwrap(),
         }
     }
 

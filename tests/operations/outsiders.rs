@@ -64,11 +64,29 @@ async fn a_volume_that_moves_to_another_server_after_a_restore_was_asked_for_sto
     assert_eq!(lab.cloud.dump(Detail::All), before);
 }
 
-#[tokio::test]
-async fn a_volume_that_no_driver_serves_stays_attached() {
+/// A server two of whose disks are volumes, where only images have a driver.
+async fn with_unserved_volumes() -> Lab {
     let mut lab = Lab::with_a_server().await;
     let only_images = Drivers::new(vec![lab.cloud.named()]);
     (lab.world.drivers, lab.app.drivers) = (only_images.clone(), only_images);
+    lab
+}
+
+#[tokio::test]
+async fn a_volume_that_no_driver_serves_is_refused_by_name_with_the_remedy() {
+    let lab = with_unserved_volumes().await;
+    let before = lab.cloud.dump(Detail::All);
+    let error = lab.ask_capture("a", |_| {}).await.unwrap_err();
+    assert_eq!(error.kind(), ratoon::error::Kind::Conflict);
+    assert!(error.to_string().contains(&lab.volumes()[0]), "{error}");
+    assert!(error.remedy_text().unwrap().contains("exclude_disks"), "{error}");
+    assert_eq!(lab.cloud.dump(Detail::All), before);
+    assert!(lab.world.store.tree(lab.server).await.unwrap().is_none(), "not even a record");
+}
+
+#[tokio::test]
+async fn a_volume_that_no_driver_serves_stays_attached() {
+    let lab = with_unserved_volumes().await;
     let volumes = lab.volumes();
     let unserved = volumes.clone();
     let id = lab.ask_capture("a", |request| request.exclude_disks = unserved).await.unwrap();
@@ -198,4 +216,92 @@ async fn an_operation_whose_server_is_deleted_ends_and_orphans_nothing() {
             assert_eq!(lab.tree().await.record.operation_id, None, "{what}: the lease is still held");
         }
     }
+}
+
+#[tokio::test]
+async fn a_volume_that_cinder_has_lost_is_no_concern_of_a_restore_that_leaves_it_alone() {
+    let (lab, a) = written_since().await;
+    lab.cloud.lose_attachment(&lab.volumes()[0]);
+    let second = lab.volumes()[1].clone();
+    let id = lab.ask_restore(a, |request| request.disks = Some(vec!["disk".into(), second])).await.unwrap();
+    lab.must_succeed(id).await;
+    assert_eq!(lab.status(), "ACTIVE");
+}
+
+#[tokio::test]
+async fn a_volume_that_could_not_be_attached_again_stops_a_restore_before_the_server() {
+    let (lab, a) = written_since().await;
+    let (first, second) = (lab.volumes()[0].clone(), lab.volumes()[1].clone());
+    lab.cloud.lose_attachment(&second); // behind the first, so it would have to be detached for the order's sake
+    let id = lab.ask_restore(a, |request| request.disks = Some(vec![first])).await.unwrap();
+    let before = lab.cloud.dump(Detail::All);
+    let ended = lab.finish(id).await;
+    assert_eq!(ended.status, OperationStatus::Failed);
+    assert!(ended.error.as_ref().unwrap().message.contains(&second), "{:?}", ended.error);
+    assert_eq!(lab.cloud.dump(Detail::All), before, "the guest has not even noticed");
+}
+
+#[tokio::test]
+async fn a_server_that_ran_while_its_engine_was_dead_keeps_what_it_wrote() {
+    for last in ["safety", "quiet", "arrange"] {
+        let (lab, a) = written_since().await;
+        let id = lab.ask_restore(a, |_| {}).await.unwrap();
+        lab.probe.once(last, EventKind::Started, Verdict::Die);
+        assert_eq!(lab.engine().await, ratoon::operations::runner::Outcome::LetGo);
+        lab.probe.calm();
+        lab.cloud.admin_start(lab.server).unwrap();
+        lab.cloud.guest_write(lab.server);
+        lab.cloud.admin_stop(lab.server).unwrap();
+        let present = bytes(&lab);
+        let ended = lab.finish(id).await;
+        if last == "quiet" {
+            // It had not come to rest for us yet: the safety snapshot, taken afterwards, holds all of it.
+            assert_eq!(ended.status, OperationStatus::Succeeded);
+            assert_eq!(bytes_of(&lab, lab.safety_node().await.id).await, present);
+        } else {
+            assert_eq!(ended.status, OperationStatus::Failed, "{last}");
+            assert_eq!(ended.error.as_ref().unwrap().code, "conflict", "{last}");
+            for (now, then) in bytes(&lab).iter().zip(&present) {
+                assert!(now == then || lab.status() == "ACTIVE", "{last}: nothing is lost");
+            }
+        }
+        lab.must_be_clean(last).await;
+    }
+}
+
+#[tokio::test]
+async fn an_engine_that_drains_does_not_leave_a_server_stopped_because_a_step_failed_for_now() {
+    let (lab, a) = written_since().await;
+    let id = lab.ask_restore(a, |_| {}).await.unwrap();
+    let (stop, stopped) = tokio::sync::watch::channel(false);
+    lab.cloud.plan_fault(Which::Named("attach", 1), When::Before, Harm::Temporary);
+    lab.probe.script(move |step, event| {
+        if (step, event) == ("arrange", EventKind::Started) {
+            stop.send_replace(true);
+        }
+        Verdict::Go
+    });
+    let operation = lab.take().await.unwrap();
+    ratoon::operations::runner::run(&lab.world, &operation, stopped).await.unwrap();
+    assert_eq!(lab.status(), "ACTIVE");
+    lab.must_succeed(id).await;
+}
+
+#[tokio::test]
+async fn an_operation_goes_on_when_a_database_that_was_away_is_back() {
+    use sea_orm::ConnectionTrait;
+    let mut lab = Lab::with_a_server().await;
+    lab.be_hasty().await;
+    let id = lab.ask_capture("a", |_| {}).await.unwrap();
+    let operation = lab.take().await.unwrap();
+    let sql = lab.sql().await;
+    sql.execute_unprepared("BEGIN EXCLUSIVE").await.unwrap();
+    let comes_back = async {
+        ratoon::clock::sleep(std::time::Duration::from_millis(300)).await;
+        assert_eq!(lab.status(), "ACTIVE", "nothing is done that cannot be written down");
+        sql.execute_unprepared("COMMIT").await.unwrap();
+    };
+    tokio::join!(lab.work(&operation), comes_back);
+    lab.must_succeed(id).await;
+    lab.must_be_clean("the database was away").await;
 }

@@ -186,3 +186,46 @@ async fn a_server_that_is_slow_to_obey_is_waited_for() {
     assert_eq!(lab.status(), "ACTIVE");
     lab.must_be_clean("slow").await;
 }
+
+#[tokio::test]
+async fn a_pause_that_comes_late_is_ended_and_said() {
+    let lab = Lab::with_a_server().await;
+    let id = lab.ask_capture("a", |_| {}).await.unwrap();
+    let (cloud, server) = (lab.cloud.clone(), lab.server);
+    lab.probe.script(move |step, event| {
+        if (step, event) == ("capture", EventKind::Done) {
+            cloud.late_pause(server).unwrap();
+        }
+        Verdict::Go
+    });
+    lab.must_succeed(id).await;
+    assert_eq!(lab.status(), "ACTIVE");
+    let record = lab.tree().await.snapshots[0].consistency.clone();
+    assert_eq!(record.reached, Some(Consistency::None), "{record:?}");
+    assert!(record.reason.as_ref().unwrap().contains("late"), "{record:?}");
+}
+
+#[tokio::test]
+async fn a_server_that_its_owner_pauses_just_before_us_stays_paused() {
+    let lab = Lab::with_a_server().await;
+    let id = lab.ask_capture("a", |_| {}).await.unwrap();
+    let (cloud, server) = (lab.cloud.clone(), lab.server);
+    lab.probe.script(move |step, event| {
+        if (step, event) == ("inspect", EventKind::Done) {
+            cloud.owner_pause(server).unwrap();
+        }
+        Verdict::Go
+    });
+    lab.finish(id).await;
+    assert_eq!(lab.status(), "PAUSED");
+}
+
+#[tokio::test]
+async fn a_pause_that_nova_refuses_for_now_costs_nothing_but_time() {
+    let lab = Lab::with_a_server().await;
+    lab.cloud.plan_fault(Which::Named("pause", 1), When::Before, Harm::Temporary);
+    let id = lab.ask_capture("a", |request| request.consistency = Consistency::Crash).await.unwrap();
+    lab.must_succeed(id).await;
+    let record = lab.tree().await.snapshots[0].consistency.clone();
+    assert_eq!(record.reached, Some(Consistency::Crash), "{record:?}: no disk had been asked before");
+}

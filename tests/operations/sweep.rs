@@ -71,9 +71,35 @@ async fn while_nova_does_not_answer_no_head_is_given_up() {
     use ratoon::drivers::fake::faults::{Harm, When, Which};
     let lab = with_a_lost_head().await;
     lab.cloud.plan_fault(Which::Every("server"), When::Before, Harm::Temporary);
-    assert!(sweep(&lab.world).await.unwrap_err().is_retryable());
+    sweep(&lab.world).await.unwrap();
     assert!(!lab.world.store.heads().await.unwrap().is_empty());
     lab.cloud.clear_faults();
     sweep(&lab.world).await.unwrap();
     assert!(has_its_disk(&lab));
+}
+
+#[tokio::test]
+async fn a_server_that_nova_cannot_show_does_not_keep_others_from_being_healed() {
+    use ratoon::drivers::fake::faults::{Harm, When, Which};
+    for number in [1, 2] {
+        let lab = with_a_lost_head().await;
+        lab.cloud.rename_image(&format!("{}_disk.eph0", lab.server), "ratoon.lost-too");
+        lab.cloud.owner_lock(lab.server, &format!("ratoon operation {}", lab.last_operation().await)).unwrap();
+        lab.cloud.plan_fault(Which::Named("server", number), When::Before, Harm::Permanent);
+        sweep(&lab.world).await.unwrap();
+        assert!(!lab.cloud.peek(lab.server).unwrap().locked, "a lock that was left is taken off all the same");
+        assert_eq!(has_its_disk(&lab), number == 2, "it can be told when Nova is asked for the other disk's sake");
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_a_capture_of_ours_left_paused_is_resumed_and_its_owners_pause_is_not_ended() {
+    let lab = Lab::with_a_server().await;
+    lab.capture("a").await;
+    lab.cloud.late_pause(lab.server).unwrap();
+    sweep(&lab.world).await.unwrap();
+    assert_eq!(lab.status(), "ACTIVE");
+    lab.cloud.owner_pause(lab.server).unwrap();
+    sweep(&lab.world).await.unwrap();
+    assert_eq!(lab.status(), "PAUSED");
 }

@@ -248,7 +248,8 @@ fn moves(world: &RestoreWorld<'_>, request: &RestoreRequest) -> Result<(Vec<Disk
         parts.push((part, layer.ok_or_else(|| Error::internal(format!("Layer {} is missing.", part.layer_id)))?));
     }
     // Of all parts, chosen or not: a live disk that is another part's own does not give way to this one.
-    let pairs = pairs::pairs(world, &parts);
+    let left_out = world.forest.node(request.target).map(|node| node.left_out.as_slice()).unwrap_or_default();
+    let pairs = pairs::pairs(world, &parts, left_out);
     let mut chosen = vec![request.disks.is_none(); parts.len()];
     for word in request.disks.iter().flatten() {
         chosen[named_part(world, &parts, &pairs, word)?] = true;

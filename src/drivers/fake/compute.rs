@@ -101,7 +101,13 @@ impl Compute for FakeCloud {
     }
 
     async fn pause(&self, id: ServerId) -> Result<()> {
-        self.call("pause", |state| power(state, id, OUR_USER, "pause")).await
+        self.call("pause", |state| {
+            if state.is_paused(id) {
+                return Err(Error::conflict(format!("Server {id} is paused already.")));
+            }
+            power(state, id, OUR_USER, "pause")
+        })
+        .await
     }
 
     async fn unpause(&self, id: ServerId) -> Result<()> {
@@ -121,6 +127,13 @@ impl Compute for FakeCloud {
             let ours = |reason: &Option<String>| reason.as_deref().is_some_and(|reason| reason.starts_with(prefix));
             let locked = state.servers.iter().filter(|(_, server)| ours(&server.facts.locked_reason));
             Ok(locked.map(|(id, _)| *id).collect())
+        })
+        .await
+    }
+
+    async fn paused_servers(&self) -> Result<Vec<ServerId>> {
+        self.call("paused_servers", |state| {
+            Ok(state.servers.keys().copied().filter(|id| state.is_paused(*id)).collect())
         })
         .await
     }

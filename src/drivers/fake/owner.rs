@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::FakeCloud;
 use super::compute::{attach, detach, power, set_lock};
-use super::state::{Image, Limits, SECTORS, Server, State, Volume, head_name};
+use super::state::{Image, Limits, OUR_USER, SECTORS, Server, State, Volume, head_name};
 use crate::domain::disk::{Attachment, DiskFacts};
 use crate::domain::server::{ServerFacts, ServerStatus};
 use crate::error::{Error, Result};
@@ -234,6 +234,21 @@ impl FakeCloud {
         power(&mut state, id, OWNER, action)
     }
 
+    /// A request of ours to pause the server, whose answer was lost, is carried out late.
+    ///
+    /// # Errors
+    /// When the server is busy, or in a wrong state.
+    pub fn late_pause(&self, id: ServerId) -> Result<()> {
+        power(&mut self.state(), id, OUR_USER, "pause")
+    }
+
+    /// Cinder loses what it knew of an attachment; Nova and the guest go on with it.
+    pub fn lose_attachment(&self, volume: &str) {
+        if let Some(volume) = self.state().volumes.get_mut(volume) {
+            volume.attached_to = None;
+        }
+    }
+
     /// An administrator, whom no lock stops, starts the server.
     ///
     /// # Errors
@@ -295,6 +310,14 @@ impl FakeCloud {
         super::state::scribble(&mut found.bytes, number);
         found.updated += 2; // attached there, and detached
         Ok(())
+    }
+
+    /// An administrator stops the server.
+    ///
+    /// # Errors
+    /// As [`FakeCloud::admin_start`].
+    pub fn admin_stop(&self, id: ServerId) -> Result<()> {
+        power(&mut self.state(), id, "admin", "stop")
     }
 
     /// The owner deletes the server. As Nova does, every image goes whose name begins with the server's id, but for those

@@ -89,6 +89,9 @@ impl SnapshotRestore {
             })
             .await?;
         }
+        if self.moves_disks() && self.state.rest_mark.is_none() {
+            self.state.rest_mark = self.newest_request(cx).await?;
+        }
         Ok(())
     }
 
@@ -140,15 +143,31 @@ impl SnapshotRestore {
             .collect()
     }
 
+    /// How many attached volumes at the beginning stay where they are.
+    fn untouched(&self) -> usize {
+        let pairs = self.params.order_before.iter().zip(&self.params.order_after);
+        pairs.take_while(|(before, after)| before.layer == after.layer).count()
+    }
+
+    /// Asked before anything stops: a volume that could not be attached again would keep the server down.
+    pub(super) async fn volumes_must_be_movable(&self, cx: &StepContext<'_>) -> Result<()> {
+        let placed = self.placed(&cx.tree().await?, &self.params.order_before)?;
+        for volume in placed.iter().skip(self.untouched()) {
+            volume_order::must_be_ours_alone(cx, volume).await?;
+        }
+        Ok(())
+    }
+
     pub(super) async fn arrange(&mut self, cx: &StepContext<'_>) -> Result<()> {
         if !self.moves_disks() {
             return Ok(());
         }
         power::idle(cx, cx.world.settings.stop_timeout).await?;
         self.nova_must_rest(cx).await?;
+        self.must_have_rested(cx).await?;
         let tree = cx.tree().await?;
         let (wanted, known) = (self.placed(&tree, &self.params.order_after)?, self.known(&tree)?);
-        volume_order::arrange(cx, &wanted, &known, &mut self.state.marks).await
+        volume_order::arrange(cx, &wanted, self.untouched(), &known, &mut self.state.marks).await
     }
 
     pub(super) async fn undo_arrange(&mut self, cx: &StepContext<'_>) -> Result<()> {
@@ -161,7 +180,7 @@ impl SnapshotRestore {
         self.note_use(cx).await?;
         let tree = cx.tree().await?;
         let (wanted, known) = (self.placed(&tree, &self.params.order_before)?, self.known(&tree)?);
-        volume_order::arrange(cx, &wanted, &known, &mut Marks::new()).await
+        volume_order::arrange(cx, &wanted, self.untouched(), &known, &mut Marks::new()).await
     }
 
     /// The pairs that trade the name which Nova expects: (now head, to be head).
@@ -190,6 +209,7 @@ impl SnapshotRestore {
             tries += 1;
             power::idle(cx, cx.world.settings.stop_timeout).await?;
             self.nova_must_rest(cx).await?;
+            self.must_have_rested(cx).await?;
             for (head, next) in &swaps {
                 cx.world.drivers.get(&head.backend)?.swap(&cx.call(), head, next).await?;
             }
@@ -227,7 +247,8 @@ impl SnapshotRestore {
             return Ok(());
         }
         let tree = cx.tree().await?;
-        volume_order::verify(cx, &self.placed(&tree, &self.params.order_after)?, &self.known(&tree)?).await?;
+        let (wanted, known) = (self.placed(&tree, &self.params.order_after)?, self.known(&tree)?);
+        volume_order::verify(cx, &wanted, self.untouched(), &known).await?;
         for (head, next) in self.swaps(&tree)? {
             for layer in [&head, &next] {
                 let users = cx.world.drivers.get(&layer.backend)?.users(layer).await?;

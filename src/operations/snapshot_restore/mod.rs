@@ -150,6 +150,9 @@ struct State {
     /// We have begun to stop it and not yet started it again.
     #[serde(default)]
     down: bool,
+    /// Nova's newest request when the server had come to rest: by it a start by others shows.
+    #[serde(default)]
+    rest_mark: Option<String>,
     /// Marks of the volumes that were taken off.
     #[serde(default)]
     marks: volume_order::Marks,

@@ -34,7 +34,31 @@ impl SnapshotRestore {
             return Err(Error::conflict("The server's volumes have changed since its restore was asked for.")
                 .remedy("Ask again: the plan will be made for the volumes that it has now."));
         }
-        self.must_not_have_run(cx, &server).await
+        self.must_not_have_run(cx, &server).await?;
+        if !self.was_running() && self.state.rest_mark.is_none() {
+            self.state.rest_mark = self.newest_request(cx).await?;
+        }
+        self.volumes_must_be_movable(cx).await
+    }
+
+    /// Nova's newest request on the server.
+    pub(super) async fn newest_request(&self, cx: &StepContext<'_>) -> Result<Option<String>> {
+        let actions = cx.world.compute.actions(cx.operation.server_id).await?;
+        Ok(actions.first().map(|action| action.request_id.clone()))
+    }
+
+    /// What is parked equals the safety snapshot, and what stays equals the node, only if nobody (an administrator passes our
+    /// lock) has run the server since it came to rest. An engine may have been dead for hours in between.
+    pub(super) async fn must_have_rested(&self, cx: &StepContext<'_>) -> Result<()> {
+        let Some(mark) = &self.state.rest_mark else { return Ok(()) };
+        let us = cx.world.compute.own_user_id().await?;
+        let mut actions = cx.world.compute.actions(cx.operation.server_id).await?;
+        actions.retain(|action| action.request_id == *mark || action.user_id.as_deref() != Some(us.as_str()));
+        if may_have_run_since(&actions, mark) {
+            return Err(Error::conflict("Somebody has run the server while its restore was under way.")
+                .remedy("Ask again: the plan will be made for what its disks hold then."));
+        }
+        Ok(())
     }
 
     /// Without a safety snapshot nothing would keep what a server has written since, and a disk that stays would not be the

@@ -78,7 +78,7 @@ async fn an_unknown_user_or_pool_never_reads_as_an_absent_image() {
     layer.pool = String::new();
     let error = driver.remove_snapshot(&bench.call, &layer, bench.origin()).await.unwrap_err();
     assert_eq!((error.kind(), error.is_retryable()), (Kind::Backend, false));
-    assert!(error.to_string().contains("no-such-pool"), "{error}");
+    assert!(error.chain().contains("no-such-pool"), "{}", error.chain());
 }
 
 #[tokio::test(flavor = "multi_thread")]

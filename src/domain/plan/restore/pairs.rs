@@ -4,7 +4,7 @@
 //! those that are the very same come first, and no live disk gives way twice.
 
 use super::RestoreWorld;
-use crate::domain::disk::{DiskKind, DiskSnapshot, Layer};
+use crate::domain::disk::{DiskKind, DiskSnapshot, Layer, LeftOut};
 use crate::domain::plan::LiveDisk;
 
 /// How near a live disk is to a part and its layer.
@@ -22,12 +22,19 @@ const NEAR: [Near; 4] = [
 ];
 
 /// For each part, with its layer, the live disk in its place (in [`RestoreWorld::live`]); `None` where there is none.
-pub(super) fn pairs(world: &RestoreWorld<'_>, parts: &[(&DiskSnapshot, &Layer)]) -> Vec<Option<usize>> {
+/// A live disk that the node left out on purpose gives way to none.
+pub(super) fn pairs(
+    world: &RestoreWorld<'_>,
+    parts: &[(&DiskSnapshot, &Layer)],
+    left_out: &[LeftOut],
+) -> Vec<Option<usize>> {
     let mut pairs: Vec<Option<usize>> = vec![None; parts.len()];
     for near in NEAR {
         for (at, (part, layer)) in parts.iter().enumerate() {
             if pairs[at].is_none() {
-                let free = |place: &usize| !pairs.contains(&Some(*place));
+                let free = |place: &usize| {
+                    !pairs.contains(&Some(*place)) && !left_out.iter().any(|out| out.key == world.live[*place].disk.key)
+                };
                 pairs[at] = (0..world.live.len()).filter(free).find(|place| near(part, layer, &world.live[*place]));
             }
         }

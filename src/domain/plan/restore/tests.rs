@@ -542,3 +542,18 @@ fn an_older_safety_snapshot_goes_unless_somebody_needs_it() {
     elsewhere.grove.forest.nodes[1].branch_id = BranchId::new();
     assert_eq!(gone(&elsewhere, "a"), [], "it is another branch's");
 }
+
+#[test]
+fn what_the_node_left_out_does_not_give_way_to_a_disk_of_its_own_line() {
+    let mut scene = scene(&["disk", "data"]);
+    let data = scene.layer("data").clone();
+    scene.detach("data");
+    let beside = Layer { id: LayerId::new(), backend_id: "id-beside".into(), key: "beside".into(), ..data };
+    scene.layers.push(beside.clone());
+    scene.show(&beside);
+    scene.grove.forest.nodes[0].left_out =
+        vec![crate::domain::disk::LeftOut { key: "beside".into(), reason: "excluded by the caller".into() }];
+    let plan = ask(&scene, to("a")).unwrap();
+    assert_eq!(plan.moves[1].live, None, "data comes back beside it");
+    assert_eq!(plan.leaves, Vec::<usize>::new());
+}
