@@ -96,13 +96,15 @@ fn routes(config: &mut web::ServiceConfig) {
         .service(
             web::resource("/v1/snapshots/{id}")
                 .route(web::get().to(v1::snapshots::show))
-                .route(web::patch().to(v1::snapshots::update)),
+                .route(web::patch().to(v1::snapshots::update))
+                .route(web::delete().to(v1::snapshots::delete)),
         )
         .service(web::resource("/v1/snapshots/{id}/restore").route(web::post().to(v1::snapshots::restore)))
         .service(
             web::resource("/v1/branches/{id}")
                 .route(web::get().to(v1::branches::show))
-                .route(web::patch().to(v1::branches::update)),
+                .route(web::patch().to(v1::branches::update))
+                .route(web::delete().to(v1::branches::delete)),
         )
         .service(web::resource("/v1/branches/{id}/restore").route(web::post().to(v1::branches::restore)))
         .service(web::resource("/v1/operations").route(web::get().to(v1::operations::list)))

@@ -41,6 +41,15 @@ impl Query {
         self.0.iter().find(|(name, _)| name == key).map(|(_, value)| value.as_str())
     }
 
+    /// A parameter that is a whole number.
+    ///
+    /// # Errors
+    /// `BadRequest` naming it.
+    pub fn number(&self, key: &str) -> Result<Option<i64>> {
+        let wrong = |text| Error::bad_field(key, format!("{key} is a whole number, not {text}."));
+        self.text(key).map(|text| text.parse().map_err(|_| wrong(text))).transpose()
+    }
+
     /// A parameter that is a boolean.
     ///
     /// # Errors

@@ -17,6 +17,7 @@ pub mod plan_view;
 pub mod policy;
 pub mod servers;
 pub mod snapshot_create;
+pub mod snapshot_delete;
 pub mod snapshot_restore;
 pub mod snapshots;
 

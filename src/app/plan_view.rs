@@ -6,8 +6,11 @@ use super::look::Look;
 use crate::domain::disk::{DiskKind, LeftOut, Placement};
 use crate::domain::plan::BranchChoice;
 use crate::domain::plan::capture::CapturePlan;
+use crate::domain::plan::delete::{DeletePlan, Removal};
 use crate::domain::plan::restore::{Comeback, NOT_BROUGHT_BACK, RestorePlan, Safety};
 use crate::domain::quota::Need;
+use crate::ids::SnapshotId;
+use crate::store::trees::ServerTree;
 
 /// One disk of a plan.
 #[derive(Debug, Clone, Serialize)]
@@ -128,6 +131,46 @@ impl PlanView {
             not_brought_back: vec![],
             loses: vec![],
             warnings: foreign_snapshots(look),
+        }
+    }
+
+    /// Of a deletion.
+    #[must_use]
+    pub fn of_delete(tree: &ServerTree, plan: &DeletePlan) -> Self {
+        let name = |id: SnapshotId| tree.snapshot(id).map(|node| node.name.clone()).unwrap_or_default();
+        let disk = |id| tree.layer(id).map(|layer| layer.key.clone()).unwrap_or_default();
+        let steps = plan.removals.iter().map(|removal| {
+            let what = match removal {
+                Removal::Snapshot(origin) => {
+                    let part = tree.disk_snapshots.iter().find(|part| part.origin == *origin);
+                    let (node, key) = part.map(|part| (name(part.snapshot_id), disk(part.layer_id))).unwrap_or_default();
+                    format!("remove the snapshot of disk {key} that belongs to \"{node}\"")
+                }
+                Removal::Layer(id) => format!("remove the parked disk {}", disk(*id)),
+            };
+            StepView { step: "remove", what }
+        });
+        let mut warnings: Vec<String> = plan
+            .joints
+            .iter()
+            .map(|joint| format!("\"{}\" stays as a hidden joint of the tree: {}", name(joint.id), joint.reason))
+            .collect();
+        warnings.extend(plan.stays.iter().map(|what| format!("stays for now: {what}")));
+        Self {
+            kind: crate::operations::snapshot_delete::KIND,
+            tree_generation: tree.record.generation,
+            disks: vec![],
+            steps: steps.collect(),
+            needs: Need::default(),
+            bytes_copied: 0,
+            downtime: false,
+            branch: None,
+            branch_action: None,
+            safety: None,
+            left_out: vec![],
+            not_brought_back: vec![],
+            loses: plan.gone.iter().map(|id| format!("snapshot \"{}\"", name(*id))).collect(),
+            warnings,
         }
     }
 

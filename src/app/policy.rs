@@ -25,8 +25,12 @@ pub enum Rule {
     SnapshotUpdate,
     /// Restore.
     SnapshotRestore,
+    /// Delete snapshots.
+    SnapshotDelete,
     /// Rename a branch.
     BranchUpdate,
+    /// Delete a branch with its snapshots.
+    BranchDelete,
     /// See operations.
     OperationGet,
     /// Cancel an operation.
@@ -37,13 +41,15 @@ pub enum Rule {
 
 impl Rule {
     /// All rules.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::ServerGet,
         Self::SnapshotGet,
         Self::SnapshotCreate,
         Self::SnapshotUpdate,
         Self::SnapshotRestore,
+        Self::SnapshotDelete,
         Self::BranchUpdate,
+        Self::BranchDelete,
         Self::OperationGet,
         Self::OperationCancel,
         Self::AllProjects,
@@ -58,7 +64,9 @@ impl Rule {
             Self::SnapshotCreate => "server-snapshot:snapshot:create",
             Self::SnapshotUpdate => "server-snapshot:snapshot:update",
             Self::SnapshotRestore => "server-snapshot:snapshot:restore",
+            Self::SnapshotDelete => "server-snapshot:snapshot:delete",
             Self::BranchUpdate => "server-snapshot:branch:update",
+            Self::BranchDelete => "server-snapshot:branch:delete",
             Self::OperationGet => "server-snapshot:operation:get",
             Self::OperationCancel => "server-snapshot:operation:cancel",
             Self::AllProjects => "server-snapshot:all_projects",
@@ -71,7 +79,9 @@ impl Rule {
             Self::SnapshotCreate
             | Self::SnapshotUpdate
             | Self::SnapshotRestore
+            | Self::SnapshotDelete
             | Self::BranchUpdate
+            | Self::BranchDelete
             | Self::OperationCancel => Role::Member,
             Self::AllProjects => Role::Admin,
         }
@@ -142,6 +152,8 @@ mod tests {
                     SnapshotCreate,
                     SnapshotUpdate,
                     SnapshotRestore,
+                    SnapshotDelete,
+                    BranchDelete,
                     BranchUpdate,
                     OperationCancel,
                 ],
@@ -155,6 +167,8 @@ mod tests {
                     SnapshotCreate,
                     SnapshotUpdate,
                     SnapshotRestore,
+                    SnapshotDelete,
+                    BranchDelete,
                     BranchUpdate,
                     OperationCancel,
                 ],

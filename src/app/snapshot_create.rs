@@ -11,7 +11,7 @@ use crate::domain::plan::BranchChoice;
 use crate::domain::plan::capture::{self, CapturePlan, CaptureRequest, CaptureWorld};
 use crate::domain::snapshot::{Branch, Consistency, ConsistencyRecord, Snapshot, SnapshotStatus};
 use crate::error::{Error, Result};
-use crate::ids::{BranchId, DiskSnapshotId, OperationId, ServerId, SnapshotId};
+use crate::ids::{BranchId, DiskSnapshotId, OperationId, ProjectId, ServerId, SnapshotId};
 use crate::operations::snapshot_create::{KIND, Params, SnapshotCreate};
 use crate::operations::untyped;
 use crate::store::trees::TreeChange;
@@ -84,7 +84,7 @@ impl App {
         }
         let (snapshot, change, params) = rows(caller, &request, &look, &plan, pause_limit_ms);
         let operation =
-            new_operation(caller, &look, KIND, snapshot.id, untyped(&params)?, SnapshotCreate::steps_total());
+            new_operation(caller, &Subject::of(&look), KIND, snapshot.id, untyped(&params)?, SnapshotCreate::steps_total());
         let generation = Some(look.tree.record.generation);
         self.store.begin_operation(&operation, &look.server.name, change, generation).await?;
         let snapshot = self.store.snapshot(snapshot.id).await?.unwrap_or(snapshot);
@@ -104,10 +104,24 @@ impl App {
     }
 }
 
+/// Whom an operation is about.
+pub(super) struct Subject {
+    /// The server.
+    pub server_id: ServerId,
+    /// Its owner.
+    pub project_id: ProjectId,
+}
+
+impl Subject {
+    pub(super) fn of(look: &Look) -> Self {
+        Self { server_id: look.server.id, project_id: look.server.project_id.clone() }
+    }
+}
+
 /// An operation that waits for an engine.
 pub(super) fn new_operation(
     caller: &RequestContext,
-    look: &Look,
+    subject: &Subject,
     kind: &str,
     snapshot_id: SnapshotId,
     params: serde_json::Value,
@@ -117,9 +131,9 @@ pub(super) fn new_operation(
         id: OperationId::new(),
         kind: kind.to_owned(),
         status: OperationStatus::Queued,
-        server_id: look.server.id,
+        server_id: subject.server_id,
         snapshot_id,
-        project_id: look.server.project_id.clone(),
+        project_id: subject.project_id.clone(),
         user_id: caller.user_id.clone(),
         request_id: caller.request_id.clone(),
         params,

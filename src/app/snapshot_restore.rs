@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::look::{Look, changed_meanwhile};
 use super::plan_view::PlanView;
 use super::policy::Rule;
-use super::snapshot_create::{new_branch, new_operation, new_snapshot};
+use super::snapshot_create::{Subject, new_branch, new_operation, new_snapshot};
 use super::{Answer, App, RequestContext, check_name};
 use crate::domain::disk::{DiskSnapshot, Layer, LayerRole, Placement};
 use crate::domain::plan::BranchChoice;
@@ -82,7 +82,7 @@ impl App {
         }
         let (change, params) = Rows { app: self, caller, look: &look, plan: &plan, target: &target }.build()?;
         let operation =
-            new_operation(caller, &look, KIND, target.id, untyped(&params)?, SnapshotRestore::steps_total());
+            new_operation(caller, &Subject::of(&look), KIND, target.id, untyped(&params)?, SnapshotRestore::steps_total());
         let generation = Some(look.tree.record.generation);
         self.store.begin_operation(&operation, &look.server.name, change, generation).await?;
         let target = self.store.snapshot(target.id).await?.unwrap_or(target);

@@ -32,6 +32,8 @@ pub struct Call {
 pub struct Capabilities {
     /// How its disks take their place in a server.
     pub placement: Placement,
+    /// Whether a snapshot cannot be removed as long as a layer that was made of it is there.
+    pub clones_hold_snapshots: bool,
 }
 
 /// A snapshot that a driver has begun or finished.
@@ -87,6 +89,10 @@ pub trait SnapshotDriver: Send + Sync {
     /// Removes a layer that [`SnapshotDriver::prepare`] made and nobody has used, with what it needed.
     /// `source` is what it was made of.
     async fn discard(&self, call: &Call, source: Source<'_>, new: &NewLayer) -> Result<()>;
+
+    /// Removes a parked layer that nobody needs any more, with what stood between it and the snapshot `origin` that it was
+    /// made of. Refused with a conflict while somebody has it open, or snapshots (or clones of removed ones) lie on it.
+    async fn purge(&self, call: &Call, layer: &Layer, origin: Option<DiskSnapshotId>) -> Result<()>;
 
     /// Who has the layer open, for people; empty when nobody has.
     async fn users(&self, layer: &Layer) -> Result<Vec<String>>;

@@ -25,6 +25,7 @@ pub mod failpoint;
 pub mod power;
 pub mod runner;
 pub mod snapshot_create;
+pub mod snapshot_delete;
 pub mod snapshot_restore;
 pub mod volume_order;
 
@@ -72,6 +73,11 @@ impl Drivers {
     #[must_use]
     pub fn placement(&self, name: &str) -> Placement {
         self.get(name).map_or(Placement::Named, |driver| driver.capabilities().placement)
+    }
+    /// Whether a driver's snapshots cannot go while there are clones of them; unknown ones count so.
+    #[must_use]
+    pub fn clones_hold_snapshots(&self, name: &str) -> bool {
+        self.get(name).map_or(true, |driver| driver.capabilities().clones_hold_snapshots)
     }
     /// All of them.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<dyn SnapshotDriver>> {
@@ -233,6 +239,7 @@ pub trait Work: Send + Sync {
 pub fn load(operation: &Operation) -> Result<Box<dyn Work>> {
     match operation.kind.as_str() {
         snapshot_create::KIND => Ok(Box::new(snapshot_create::SnapshotCreate::load(operation)?)),
+        snapshot_delete::KIND => Ok(Box::new(snapshot_delete::SnapshotDelete::load(operation)?)),
         snapshot_restore::KIND => Ok(Box::new(snapshot_restore::SnapshotRestore::load(operation)?)),
         other => Err(Error::internal(format!("This binary knows no operation {other}."))),
     }

@@ -1,5 +1,6 @@
 //! Branches.
 
+use sea_orm::sea_query::Expr;
 use sea_orm::{ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder};
 
 use super::operations::in_the_way;
@@ -38,6 +39,17 @@ pub(super) async fn insert(connection: &impl ConnectionTrait, branch: &Branch) -
         return Ok(());
     }
     branch::Entity::insert(row_of(branch)).exec(connection).await.map(|_| ()).map_err(database_error)
+}
+
+/// Lets a branch begin at another node.
+pub(super) async fn move_fork(connection: &impl ConnectionTrait, branch: &Branch) -> Result<()> {
+    branch::Entity::update_many()
+        .col_expr(branch::Column::ForkSnapshotId, Expr::value(branch.fork_snapshot_id.map(|id| id.to_string())))
+        .filter(branch::Column::Id.eq(branch.id.to_string()))
+        .exec(connection)
+        .await
+        .map(|_| ())
+        .map_err(database_error)
 }
 
 /// All branches of a server.
@@ -99,7 +111,7 @@ impl Store {
 /// Counts a change of a server's tree.
 pub(super) async fn bump_generation(connection: &impl ConnectionTrait, server: ServerId) -> Result<()> {
     use sea_orm::ExprTrait;
-    use sea_orm::sea_query::Expr;
+
     server::Entity::update_many()
         .col_expr(server::Column::Generation, Expr::col(server::Column::Generation).add(1))
         .col_expr(server::Column::UpdatedAt, Expr::value(crate::clock::now().naive_utc()))

@@ -114,6 +114,14 @@ pub(super) async fn save_disk_snapshot(
     }
 }
 
+/// Forgets one disk snapshot.
+pub(super) async fn remove_disk_snapshot(
+    connection: &impl ConnectionTrait,
+    id: crate::ids::DiskSnapshotId,
+) -> Result<()> {
+    disk_snapshot::Entity::delete_by_id(id.to_string()).exec(connection).await.map(|_| ()).map_err(database_error)
+}
+
 /// Forgets a snapshot's disk snapshots.
 pub(super) async fn remove_disk_snapshots(
     connection: &impl ConnectionTrait,

@@ -82,10 +82,14 @@ pub struct TreeChange {
     pub layers_gone: Vec<LayerId>,
     /// Disk snapshots to write.
     pub disk_snapshots: Vec<DiskSnapshot>,
+    /// Disk snapshots that are forgotten.
+    pub disk_snapshots_gone: Vec<DiskSnapshotId>,
     /// Snapshots whose disk snapshots are to be forgotten.
     pub disk_snapshots_gone_of: Vec<SnapshotId>,
     /// Branches to write.
     pub branches: Vec<Branch>,
+    /// Branches that begin at another node.
+    pub branches_changed: Vec<Branch>,
     /// Branches to forget.
     pub branches_gone: Vec<BranchId>,
     /// Where the live disks are now.
@@ -99,6 +103,9 @@ pub(super) async fn apply(connection: &impl ConnectionTrait, id: ServerId, chang
     for branch in &change.branches {
         branches::insert(connection, branch).await?;
     }
+    for branch in &change.branches_changed {
+        branches::move_fork(connection, branch).await?;
+    }
     for layer in &change.layers {
         layers::save(connection, layer).await?;
     }
@@ -110,6 +117,9 @@ pub(super) async fn apply(connection: &impl ConnectionTrait, id: ServerId, chang
     }
     for snapshot in &change.disk_snapshots_gone_of {
         layers::remove_disk_snapshots(connection, *snapshot).await?;
+    }
+    for part in &change.disk_snapshots_gone {
+        layers::remove_disk_snapshot(connection, *part).await?;
     }
     for layer in &change.layers_gone {
         layers::remove(connection, *layer).await?;
@@ -141,12 +151,12 @@ pub(super) async fn apply(connection: &impl ConnectionTrait, id: ServerId, chang
     Ok(())
 }
 
-/// Every disk snapshot names a layer; every live node has disks. (The forest was checked by [`load`].)
+/// Every disk snapshot names a layer; every node that can be restored has disks. (The forest was checked by [`load`].)
 fn check_storage_side(tree: &ServerTree) -> Result<()> {
     for disk in &tree.disk_snapshots {
         tree.layer(disk.layer_id)?;
     }
-    for node in &tree.forest.nodes {
+    for node in tree.forest.nodes.iter().filter(|node| !node.hidden) {
         if tree.disks_of(node.id).is_empty() {
             return Err(Error::internal(format!("Snapshot {} has no disks.", node.id)));
         }

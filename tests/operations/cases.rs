@@ -19,16 +19,25 @@ pub enum Case {
     RestoreOneDisk,
     /// One volume was detached since, another attached.
     RestoreOverGap,
+    /// The root, at which two lines part; the live disks were made of it.
+    DeleteFork,
+    /// A branch that was left, with the disks that were parked for it.
+    DeleteBranch,
+    /// An inner node, over a root that an earlier deletion had to leave as a joint.
+    DeleteInner,
 }
 
 /// All of them.
-pub const CASES: [Case; 6] = [
+pub const CASES: [Case; 9] = [
     Case::Capture,
     Case::CaptureAtRest,
     Case::RestoreByCloning,
     Case::RestoreByReuse,
     Case::RestoreOneDisk,
     Case::RestoreOverGap,
+    Case::DeleteFork,
+    Case::DeleteBranch,
+    Case::DeleteInner,
 ];
 
 impl Case {
@@ -53,6 +62,19 @@ impl Case {
                 lab.cloud.guest_write(lab.server);
                 lab.capture("b").await;
                 lab.cloud.guest_write(lab.server);
+            }
+            Self::DeleteFork | Self::DeleteBranch | Self::DeleteInner => {
+                let a = lab.capture("a").await;
+                lab.cloud.guest_write(lab.server);
+                lab.capture("b").await;
+                lab.cloud.guest_write(lab.server);
+                lab.restore(a).await;
+                lab.cloud.guest_write(lab.server);
+                lab.capture("c").await;
+                if self == Self::DeleteInner {
+                    let id = lab.ask_delete("a").await.unwrap();
+                    lab.must_succeed(id).await;
+                }
             }
             Self::RestoreByReuse => {
                 let a = lab.capture("a").await;
@@ -82,6 +104,9 @@ impl Case {
             Self::RestoreByCloning | Self::RestoreOverGap => {
                 lab.ask_restore(lab.node("a").await, |_| {}).await.unwrap()
             }
+            Self::DeleteFork => lab.ask_delete("a").await.unwrap(),
+            Self::DeleteInner => lab.ask_delete("b").await.unwrap(),
+            Self::DeleteBranch => lab.ask_delete_branch("main").await.unwrap(),
             Self::RestoreByReuse => lab.ask_restore(lab.safety_node().await.id, |_| {}).await.unwrap(),
             Self::RestoreOneDisk => {
                 let volumes = lab.volumes();

@@ -266,6 +266,24 @@ impl Lab {
         }
     }
 
+    /// Asks for a node's deletion.
+    pub async fn ask_delete(&self, name: &str) -> Result<OperationId> {
+        let node = self.node(name).await;
+        match self.app.delete_snapshot(&self.caller(), node, Default::default()).await? {
+            Answer::Accepted(operation) => Ok(operation),
+            Answer::Plan(_) => Err(Error::internal("Only planned.")),
+        }
+    }
+
+    /// Asks for a branch's deletion.
+    pub async fn ask_delete_branch(&self, name: &str) -> Result<OperationId> {
+        let branch = self.tree().await.forest.branch_named(name).unwrap().id;
+        match self.app.delete_branch(&self.caller(), branch, Default::default()).await? {
+            Answer::Accepted(operation) => Ok(operation),
+            Answer::Plan(_) => Err(Error::internal("Only planned.")),
+        }
+    }
+
     /// Captures, which must succeed.
     pub async fn capture(&self, name: &str) -> SnapshotId {
         let operation = self.ask_capture(name, |_| {}).await.unwrap();

@@ -57,6 +57,7 @@ impl Undisturbed {
     pub fn reversal(&self, step: &str) -> Reversal {
         let steps: &[Step] = match self.case {
             Case::Capture | Case::CaptureAtRest => &ratoon::operations::snapshot_create::STEPS,
+            Case::DeleteFork | Case::DeleteBranch | Case::DeleteInner => &ratoon::operations::snapshot_delete::STEPS,
             _ => &ratoon::operations::snapshot_restore::STEPS,
         };
         steps.iter().find(|known| known.name == step).unwrap().reversal

@@ -85,11 +85,12 @@ impl Lab {
             let here = if tree.forest.current == Some(node.id) { " <- you are here" } else { "" };
             let _ = writeln!(
                 text,
-                "{}{} on {} {}{}{}{here}",
+                "{}{} on {} {}{}{}{}{here}",
                 "  ".repeat(depth),
                 node.name,
                 branch(node.branch_id),
                 node.status.as_str(),
+                if node.hidden { " hidden" } else { "" },
                 if node.safety { " safety" } else { "" },
                 if node.at_rest { " at rest" } else { "" },
             );

@@ -5,11 +5,12 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::snapshots::RestoreBody;
-use super::{accepted, plan, time};
+use super::{accepted, how_to_delete, plan, time};
 use crate::api::ApiState;
 use crate::api::body::{Body, parse, path_id};
 use crate::api::caller::Caller;
 use crate::api::fault::Answer;
+use crate::api::page::Query;
 use crate::app;
 use crate::app::branches::BranchDetail;
 use crate::ids::SnapshotId;
@@ -57,6 +58,20 @@ pub async fn update(state: web::Data<ApiState>, caller: Caller, id: web::Path<St
     let fields = parse::<UpdateBody>(&body.0)?.branch;
     let detail = state.app.rename_branch(&caller.0, id, &fields.name).await?;
     Ok(HttpResponse::Ok().json(json!({ "branch": view(&detail) })))
+}
+
+/// `DELETE /v1/branches/{id}?dry_run&tree_generation`
+pub async fn delete(state: web::Data<ApiState>, caller: Caller, request: HttpRequest, id: web::Path<String>) -> Answer {
+    let id = path_id("Branch", &id)?;
+    let how = how_to_delete(&Query::of(&request, &["dry_run", "tree_generation"])?)?;
+    match state.app.delete_branch(&caller.0, id, how).await? {
+        app::Answer::Plan(view) => Ok(plan(&view)),
+        app::Answer::Accepted(operation_id) => {
+            let detail = state.app.get_branch(&caller.0, id).await?;
+            let path = format!("operations/{operation_id}");
+            Ok(accepted(&state, &request, ("branch", view(&detail)), operation_id, path))
+        }
+    }
 }
 
 /// `POST /v1/branches/{id}/restore`

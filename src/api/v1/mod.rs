@@ -16,6 +16,7 @@ use super::page::{Query, base};
 use crate::app::RequestContext;
 use crate::app::plan_view::PlanView;
 use crate::app::policy::Rule;
+use crate::app::snapshot_delete::HowToDelete;
 use crate::error::Result;
 use crate::ids::OperationId;
 
@@ -42,6 +43,15 @@ fn accepted(
     HttpResponse::Accepted()
         .insert_header((LOCATION, format!("{}/v1/{path}", base(state, request))))
         .json(json!({ name: view }))
+}
+
+/// How a deletion is asked for.
+fn how_to_delete(query: &Query) -> Result<HowToDelete> {
+    Ok(HowToDelete {
+        subtree: query.flag("subtree")?,
+        dry_run: query.flag("dry_run")?,
+        tree_generation: query.number("tree_generation")?,
+    })
 }
 
 /// The project that a list is limited to: the caller's own, or what an administrator asks for.

@@ -4,7 +4,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
-use super::{accepted, plan, project_of, time};
+use super::{accepted, how_to_delete, plan, project_of, time};
 use crate::api::ApiState;
 use crate::api::body::{Body, field_id, parse, path_id};
 use crate::api::caller::Caller;
@@ -234,6 +234,20 @@ pub async fn update(state: web::Data<ApiState>, caller: Caller, id: web::Path<St
     let detail =
         state.app.update_snapshot(&caller.0, id, fields.name.as_deref(), fields.description.as_deref()).await?;
     Ok(HttpResponse::Ok().json(json!({ "snapshot": view(&detail) })))
+}
+
+/// `DELETE /v1/snapshots/{id}?subtree&dry_run&tree_generation`
+pub async fn delete(state: web::Data<ApiState>, caller: Caller, request: HttpRequest, id: web::Path<String>) -> Answer {
+    let id = path_id("Snapshot", &id)?;
+    let how = how_to_delete(&Query::of(&request, &["subtree", "dry_run", "tree_generation"])?)?;
+    match state.app.delete_snapshot(&caller.0, id, how).await? {
+        app::Answer::Plan(view) => Ok(plan(&view)),
+        app::Answer::Accepted(operation_id) => {
+            let detail = state.app.get_snapshot(&caller.0, id).await?;
+            let path = format!("operations/{operation_id}");
+            Ok(accepted(&state, &request, ("snapshot", view(&detail)), operation_id, path))
+        }
+    }
 }
 
 /// `POST /v1/snapshots/{id}/restore`

@@ -8,7 +8,7 @@
 //! that still carries somebody's snapshot. So storage goes by rounds: what goes in one may set free what goes in the next,
 //! what earlier deletions had to leave included.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -99,12 +99,23 @@ pub fn plan(world: &DeleteWorld<'_>, target: Target) -> Result<DeletePlan> {
     let mut plan = DeletePlan::default();
     let held = storage::plan(world, &doomed, &mut plan);
     shape(forest, &doomed, &held, &mut plan);
-    name_branches(forest, target, &mut plan);
+    name_branches(forest, &mut plan);
     if let Some(current) = forest.current.filter(|current| doomed.contains(current)) {
         let above = above(forest, current, |id| doomed.contains(&id));
         plan.current = Some(above);
     }
     Ok(plan)
+}
+
+/// What becomes of the forest once storage has changed: hidden nodes that nothing holds any more leave it. `held` says why
+/// storage keeps a part of a node, if it does.
+#[must_use]
+pub fn settle(forest: &Forest, held: &BTreeMap<SnapshotId, String>) -> DeletePlan {
+    let doomed = forest.nodes.iter().filter(|node| node.hidden).map(|node| node.id).collect();
+    let mut plan = DeletePlan::default();
+    shape(forest, &doomed, held, &mut plan);
+    name_branches(forest, &mut plan);
+    plan
 }
 
 /// The nodes that the caller wants to be gone.
@@ -116,9 +127,7 @@ fn asked(forest: &Forest, target: Target) -> Result<BTreeSet<SnapshotId>> {
             if matches!(target, Target::Subtree(_)) {
                 // Preorder: a parent is met before its children.
                 for (_, node) in forest.preorder() {
-                    if node.parent_id.is_some_and(|parent| all.contains(&parent)) && !node.hidden {
-                        all.insert(node.id);
-                    } else if node.hidden && node.parent_id.is_some_and(|parent| all.contains(&parent)) {
+                    if node.parent_id.is_some_and(|parent| all.contains(&parent)) {
                         all.insert(node.id);
                     }
                 }
@@ -149,7 +158,7 @@ fn must_be_deletable(node: &Snapshot) -> Result<()> {
 fn shape(
     forest: &Forest,
     doomed: &BTreeSet<SnapshotId>,
-    held: &std::collections::BTreeMap<SnapshotId, String>,
+    held: &BTreeMap<SnapshotId, String>,
     plan: &mut DeletePlan,
 ) {
     let mut gone: BTreeSet<SnapshotId> = BTreeSet::new();
@@ -198,11 +207,10 @@ fn above(forest: &Forest, id: SnapshotId, passes: impl Fn(SnapshotId) -> bool) -
 }
 
 /// A branch without snapshots that the server is not on disappears; one that began at a node that goes begins above it.
-fn name_branches(forest: &Forest, target: Target, plan: &mut DeletePlan) {
+fn name_branches(forest: &Forest, plan: &mut DeletePlan) {
     for branch in &forest.branches {
         let left = forest.nodes.iter().any(|node| node.branch_id == branch.id && !plan.gone.contains(&node.id));
-        let was_there = forest.has_nodes(branch.id) || target == Target::Branch(branch.id);
-        if !left && was_there && forest.current_branch != Some(branch.id) {
+        if !left && forest.current_branch != Some(branch.id) {
             plan.branches_gone.push(branch.id);
         } else if let Some(fork) = branch.fork_snapshot_id.filter(|fork| plan.gone.contains(fork)) {
             plan.branches_moved.push((branch.id, above(forest, fork, |id| plan.gone.contains(&id))));

@@ -88,7 +88,7 @@ impl SnapshotDriver for CinderDriver {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities { placement: Placement::Attached }
+        Capabilities { placement: Placement::Attached, clones_hold_snapshots: true }
     }
 
     async fn discover(&self, server: &ServerFacts) -> Result<Found> {
@@ -175,6 +175,11 @@ impl SnapshotDriver for CinderDriver {
             wait::until_removed(&self.waiting, &cinder, wait::Object::Volume { id: &volume.id }).await?;
         }
         Ok(())
+    }
+
+    async fn purge(&self, call: &Call, layer: &Layer, _origin: Option<DiskSnapshotId>) -> Result<()> {
+        let cinder = self.owner(call).await?;
+        wait::until_removed(&self.waiting, &cinder, wait::Object::Volume { id: volume_id(layer)? }).await
     }
 
     async fn users(&self, layer: &Layer) -> Result<Vec<String>> {

@@ -55,7 +55,7 @@ impl SnapshotDriver for Attached {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities { placement: Placement::Attached }
+        Capabilities { placement: Placement::Attached, clones_hold_snapshots: true }
     }
 
     async fn discover(&self, server: &ServerFacts) -> Result<Found> {
@@ -107,6 +107,12 @@ impl SnapshotDriver for Attached {
     async fn remove_snapshot(&self, _call: &Call, layer: &Layer, id: DiskSnapshotId) -> Result<()> {
         self.cloud
             .call("remove_volume_snapshot", |state| {
+                let name = format!("ratoon-{id}");
+                let Some(volume) = state.volumes.get(&layer.backend_id) else { return Ok(()) };
+                let found = volume.pictures.iter().find(|(_, picture)| picture.name == name).map(|(id, _)| id.clone());
+                if state.volumes.values().any(|clone| clone.made_of.is_some() && clone.made_of == found) {
+                    return Err(Error::conflict(format!("Volume snapshot {name} is in use: a volume was made of it.")));
+                }
                 if let Some(volume) = state.volumes.get_mut(&layer.backend_id) {
                     volume.pictures.retain(|_, picture| picture.name != format!("ratoon-{id}"));
                 }
@@ -142,6 +148,7 @@ impl SnapshotDriver for Attached {
                     facts,
                     unsupported: None,
                     updated: 1,
+                    made_of: Some(source.backend_id.to_owned()),
                 };
                 state.volumes.insert(id.clone(), volume);
                 Ok(id)
@@ -158,6 +165,19 @@ impl SnapshotDriver for Attached {
                     return Err(Error::conflict(format!("Volume {id} is in use or has snapshots.")));
                 }
                 state.volumes.remove(&id);
+                Ok(())
+            })
+            .await
+    }
+
+    async fn purge(&self, _call: &Call, layer: &Layer, _origin: Option<DiskSnapshotId>) -> Result<()> {
+        self.cloud
+            .call("purge_volume", |state| {
+                let Some(volume) = state.volumes.get(&layer.backend_id) else { return Ok(()) };
+                if volume.attached_to.is_some() || !volume.pictures.is_empty() {
+                    return Err(Error::conflict(format!("Volume {} is in use or has snapshots.", layer.backend_id)));
+                }
+                state.volumes.remove(&layer.backend_id);
                 Ok(())
             })
             .await

@@ -65,7 +65,7 @@ impl SnapshotDriver for Named {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities { placement: Placement::Named }
+        Capabilities { placement: Placement::Named, clones_hold_snapshots: false }
     }
 
     async fn discover(&self, server: &ServerFacts) -> Result<Found> {
@@ -169,6 +169,21 @@ impl SnapshotDriver for Named {
                     return Err(Error::backend(format!("Image {id} is in use and cannot be removed.")));
                 }
                 state.images.remove(&id);
+                empty_trash(state);
+                Ok(())
+            })
+            .await
+    }
+
+    async fn purge(&self, _call: &Call, layer: &Layer, _origin: Option<DiskSnapshotId>) -> Result<()> {
+        self.cloud
+            .call("purge_image", |state| {
+                let Some(image) = state.images.get(&layer.backend_id) else { return Ok(()) };
+                let parked = image.name == parked_name(layer.id);
+                if !parked || !image.watchers.is_empty() || !image.pictures.is_empty() {
+                    return Err(Error::conflict(format!("Image {} is in use or has snapshots.", layer.backend_id)));
+                }
+                state.images.remove(&layer.backend_id);
                 empty_trash(state);
                 Ok(())
             })

@@ -93,6 +93,7 @@ impl FakeCloud {
             facts,
             unsupported: None,
             updated: 1,
+            made_of: None,
         };
         state.volumes.insert(id.clone(), volume);
         id

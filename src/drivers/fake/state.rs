@@ -68,6 +68,8 @@ pub(super) struct Volume {
     pub unsupported: Option<String>,
     /// Counts changes.
     pub updated: u64,
+    /// The snapshot that it was made of.
+    pub made_of: Option<String>,
 }
 
 /// What a power act turns a server into, once it has been looked at often enough.

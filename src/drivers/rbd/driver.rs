@@ -10,7 +10,7 @@ use super::connection::Connection;
 pub use super::discover::HeadImage;
 use super::image::Access;
 use super::pool::Pool;
-use super::prepare::{Wanted, discard, prepare};
+use super::prepare::{Wanted, discard, prepare, purge};
 use super::{discover, open, snapshot, swap};
 use crate::clock;
 use crate::domain::disk::{Found, Layer, Placement};
@@ -91,7 +91,7 @@ impl SnapshotDriver for RbdDriver {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities { placement: Placement::Named }
+        Capabilities { placement: Placement::Named, clones_hold_snapshots: false }
     }
 
     async fn discover(&self, server: &ServerFacts) -> Result<Found> {
@@ -146,6 +146,16 @@ impl SnapshotDriver for RbdDriver {
             .run("discard an RBD image", move |connection| {
                 let (pool, carriers) = open_all(connection, &pool, carriers.as_deref())?;
                 discard(&pool, carriers.as_ref(), origin, new)
+            })
+            .await
+    }
+
+    async fn purge(&self, _call: &Call, layer: &Layer, origin: Option<DiskSnapshotId>) -> Result<()> {
+        let (pool, carriers, layer) = (self.pool_of(layer), self.carrier_pool_of(layer), layer.clone());
+        self.cluster
+            .run("purge an RBD image", move |connection| {
+                let (pool, carriers) = open_all(connection, &pool, carriers.as_deref())?;
+                purge(&pool, carriers.as_ref(), &layer, origin)
             })
             .await
     }

@@ -157,6 +157,34 @@ pub(super) fn discard(pool: &Pool, carriers: Option<&Pool>, origin: DiskSnapshot
     carriers.map_or(Ok(()), |carriers| carrier::remove_if_unused(carriers, origin))
 }
 
+/// Removes a parked layer, and the carrier that it was made of if that serves nobody else. Never a head: the name must be
+/// that of a parked one.
+pub(super) fn purge(
+    pool: &Pool,
+    carriers: Option<&Pool>,
+    layer: &Layer,
+    origin: Option<DiskSnapshotId>,
+) -> Result<()> {
+    let name = layer_name(layer.id);
+    match pool.name_of(&layer.backend_id)? {
+        Some(other) if other != name => {
+            return Err(Error::conflict(format!("RBD image {}/{other} is not parked and is not removed.", pool.name())));
+        }
+        Some(_) => {
+            if let Some(image) = pool.open_id(&layer.backend_id, Access::Read)? {
+                remove_unused(pool, image, &name)?;
+            }
+        }
+        None => {
+            pool.remove(&name)?; // half removed, if its remover died
+        }
+    }
+    match (carriers, origin) {
+        (Some(carriers), Some(origin)) => carrier::remove_if_unused(carriers, origin),
+        _ => Ok(()),
+    }
+}
+
 fn remove_unused(pool: &Pool, image: Image, name: &str) -> Result<()> {
     let snapshots = image.snapshots()?;
     if let Some(first) = snapshots.first() {

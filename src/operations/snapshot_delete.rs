@@ -1,0 +1,196 @@
+//! Deletes nodes of a tree, at any place. The recipe:
+//!
+//! 1. `hide` them: from here on nobody can restore them, and there is only forward;
+//! 2. `remove` in storage what the plan says can go, in its order. What fails for good stays, with a warning;
+//! 3. `settle` the tree by what is really gone: nodes that nothing holds leave it, others stay as hidden joints.
+//!
+//! Nothing is stopped, merged or copied, and no disk that is in use is touched: see `domain/plan/delete.rs`.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+use crate::clock;
+use crate::domain::operation::Operation;
+use crate::domain::plan::delete::{Removal, settle};
+use crate::domain::snapshot::SnapshotStatus;
+use crate::error::{Error, Result};
+use crate::ids::SnapshotId;
+use crate::operations::{Reversal, Step, StepContext, Work, typed, untyped};
+use crate::store::trees::{ServerTree, TreeChange};
+
+/// The kind's name in rows.
+pub const KIND: &str = "snapshot_delete";
+
+/// The steps, in order.
+pub const STEPS: [Step; 3] = [
+    Step { name: "hide", reversal: Reversal::PointOfNoReturn },
+    Step { name: "remove", reversal: Reversal::Optional },
+    Step { name: "settle", reversal: Reversal::Forward },
+];
+
+/// Version 1 of the parameters: ids only.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Params {
+    /// The nodes that shall be gone.
+    pub nodes: Vec<SnapshotId>,
+    /// What goes in storage, in order.
+    pub removals: Vec<Removal>,
+    /// `current` afterwards, where it moves.
+    pub current: Option<Option<SnapshotId>>,
+}
+
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+struct State {
+    removed: Vec<Removal>,
+}
+
+/// The operation.
+pub struct SnapshotDelete {
+    params: Params,
+    state: State,
+}
+
+impl SnapshotDelete {
+    /// From its row.
+    ///
+    /// # Errors
+    /// `Internal` when the row cannot be read.
+    pub fn load(operation: &Operation) -> Result<Self> {
+        let state = if operation.state.is_null() { State::default() } else { typed("state", &operation.state)? };
+        Ok(Self { params: typed("parameters", &operation.params)?, state })
+    }
+
+    /// Number of steps, for the row.
+    #[must_use]
+    pub fn steps_total() -> i32 {
+        STEPS.len() as i32
+    }
+
+    async fn hide(&mut self, cx: &StepContext<'_>) -> Result<()> {
+        let tree = cx.tree().await?;
+        let mut change = TreeChange::default();
+        for id in &self.params.nodes {
+            let Ok(node) = tree.snapshot(*id) else { continue };
+            let mut node = node.clone();
+            node.hidden = true;
+            node.updated_at = clock::now();
+            change.snapshots.push(node);
+        }
+        if let Some(current) = self.params.current {
+            change.current = Some((current, tree.forest.current_branch));
+        }
+        if tree.record.equals_snapshot_id.is_some_and(|equal| self.params.nodes.contains(&equal)) {
+            change.equals = Some(None);
+        }
+        cx.world.store.change_tree(cx.fence, cx.operation.server_id, &change).await
+    }
+
+    /// Each removal is tried, also after one has failed: most do not need each other.
+    async fn remove(&mut self, cx: &StepContext<'_>) -> Result<()> {
+        let tree = cx.tree().await?;
+        let mut failed = None;
+        for removal in self.params.removals.clone() {
+            if self.state.removed.contains(&removal) {
+                continue;
+            }
+            match Self::remove_one(cx, &tree, &removal).await {
+                Ok(()) => self.state.removed.push(removal),
+                Err(error) => {
+                    tracing::warn!(error = %error.chain(), "something of a deleted snapshot could not be removed");
+                    failed = Some(error);
+                }
+            }
+        }
+        failed.map_or(Ok(()), Err)
+    }
+
+    async fn remove_one(cx: &StepContext<'_>, tree: &ServerTree, removal: &Removal) -> Result<()> {
+        let call = cx.call();
+        match removal {
+            Removal::Snapshot(origin) => {
+                let Some(part) = tree.disk_snapshots.iter().find(|part| part.origin == *origin) else { return Ok(()) };
+                let layer = tree.layer(part.layer_id)?;
+                cx.world.drivers.get(&layer.backend)?.remove_snapshot(&call, layer, *origin).await
+            }
+            Removal::Layer(id) => {
+                let layer = tree.layer(*id)?;
+                cx.world.drivers.get(&layer.backend)?.purge(&call, layer, layer.parent).await
+            }
+        }
+    }
+
+    async fn settle(&mut self, cx: &StepContext<'_>) -> Result<()> {
+        let tree = cx.tree().await?;
+        let gone = |removal: Removal| self.state.removed.contains(&removal);
+        let mut change = TreeChange::default();
+        let mut held = BTreeMap::new();
+        for part in &tree.disk_snapshots {
+            if !tree.snapshot(part.snapshot_id)?.hidden {
+                continue;
+            }
+            let shared = tree.disk_snapshots.iter().any(|other| {
+                other.origin == part.origin && tree.snapshot(other.snapshot_id).is_ok_and(|node| !node.hidden)
+            });
+            if shared || gone(Removal::Snapshot(part.origin)) {
+                change.disk_snapshots_gone.push(part.id);
+            } else {
+                held.insert(part.snapshot_id, "its storage holds a part of it".to_owned());
+            }
+        }
+        for layer in &tree.layers {
+            if gone(Removal::Layer(layer.id)) {
+                change.layers_gone.push(layer.id);
+            }
+        }
+        let plan = settle(&tree.forest, &held);
+        for id in &plan.gone {
+            let mut node = tree.snapshot(*id)?.clone();
+            node.status = SnapshotStatus::Deleted;
+            node.updated_at = clock::now();
+            change.snapshots.push(node);
+        }
+        for (id, parent) in &plan.moved {
+            let mut node = tree.snapshot(*id)?.clone();
+            node.parent_id = *parent;
+            change.snapshots.push(node);
+        }
+        for (id, fork) in &plan.branches_moved {
+            let branch = tree.forest.branch(*id).ok_or_else(|| Error::internal("A branch is missing."))?;
+            let mut branch = branch.clone();
+            branch.fork_snapshot_id = *fork;
+            change.branches_changed.push(branch);
+        }
+        change.branches_gone.clone_from(&plan.branches_gone);
+        cx.world.store.change_tree(cx.fence, cx.operation.server_id, &change).await
+    }
+}
+
+#[async_trait]
+impl Work for SnapshotDelete {
+    fn steps(&self) -> &'static [Step] {
+        &STEPS
+    }
+
+    async fn run(&mut self, step: &'static str, cx: &StepContext<'_>) -> Result<()> {
+        match step {
+            "hide" => self.hide(cx).await,
+            "remove" => self.remove(cx).await,
+            "settle" => self.settle(cx).await,
+            other => Err(Error::internal(format!("There is no step {other}."))),
+        }
+    }
+
+    async fn undo(&mut self, _step: &'static str, _cx: &StepContext<'_>) -> Result<()> {
+        Ok(()) // cancelled before its first step
+    }
+
+    async fn unwound(&mut self, _cx: &StepContext<'_>, _reason: &str) -> Result<()> {
+        Ok(())
+    }
+
+    fn state(&self) -> Result<serde_json::Value> {
+        untyped(&self.state)
+    }
+}
