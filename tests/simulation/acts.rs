@@ -189,6 +189,9 @@ impl Simulation {
             let branch = self.random.pick(&tree.forest.branches).unwrap().id;
             target = tree.forest.tip(branch).unwrap_or(target);
         }
+        if self.model.nodes[&target].is_ambiguous() {
+            return;
+        }
         let safety = self.random.percent(85);
         let id = match self.lab.ask_restore(target, |request| request.safety_snapshot = safety).await {
             Ok(id) => id,
@@ -218,7 +221,7 @@ impl Simulation {
         let place = self.random.below(node.disks.len());
         let line = &node.disks[place].line;
         let several = |disks: &[Disk]| disks.iter().filter(|disk| disk.line == *line).count() > 1;
-        if several(&node.disks) || several(&self.model.live) {
+        if several(&node.disks) || several(&self.model.live) || node.is_ambiguous() {
             return; // its owner had attached an older volume of the same line too: nobody could say which is meant
         }
         let tree = self.lab.tree().await;

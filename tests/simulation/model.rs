@@ -80,6 +80,11 @@ impl Node {
     pub fn has(&self, line: &Line) -> bool {
         self.disks.iter().any(|disk| disk.line == *line)
     }
+
+    /// Whether it left out a disk of the same line as one that it has. Which is which, the model, that knows no ids, cannot say.
+    pub fn is_ambiguous(&self) -> bool {
+        self.left_out.iter().any(|line| self.has(line))
+    }
 }
 
 /// Named disks stand by name, volumes as they are (the sort is stable).
