@@ -290,7 +290,9 @@ def test_tree_in_ascii_with_ids(snap):
     assert f"* upgraded      {UPGRADED}  " in ran.out
 
 
-def test_tree_colour_is_for_terminals(snap):
+def test_tree_colour_is_for_terminals(snap, monkeypatch):
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("NO_COLOR", raising=False)
     assert "\033[" in snap("tree", "web-01", terminal=True).out
     assert "\033[" not in snap("tree", "--no-color", "web-01", terminal=True).out
     assert "\033[" not in snap("tree", "web-01").out

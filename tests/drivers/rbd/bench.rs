@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use ratoon::domain::disk::{DiskFacts, DiskKind, Layer, LayerRole};
 use ratoon::domain::server::{ServerFacts, ServerStatus};
+use ratoon::drivers::rbd::cluster::Cluster;
 use ratoon::drivers::rbd::connection::Connection;
 use ratoon::drivers::rbd::image::{Access, Image};
 use ratoon::drivers::rbd::pool::Pool;
@@ -23,6 +24,8 @@ pub const SIZE: u64 = 8 * MIB;
 pub struct Bench {
     pub driver: RbdDriver,
     pub config: RbdConfig,
+    /// For looks of the test's own, over one connection: libraries of Ceph 16.2 have aborted after dozens in one process.
+    cluster: Cluster,
     pub server: ServerId,
     pub call: Call,
     /// All ids under which images were or may have been made.
@@ -48,7 +51,8 @@ pub fn bench() -> Option<Bench> {
     });
     let server = ServerId::new();
     let call = Call { operation_id: OperationId::new(), step: "test", project_id: "p".into() };
-    Some(Bench { driver, config, server, call, ids: Mutex::new(vec![server.to_string()]) })
+    let cluster = Cluster::new(config.clone());
+    Some(Bench { driver, config, cluster, server, call, ids: Mutex::new(vec![server.to_string()]) })
 }
 
 impl Bench {
@@ -209,9 +213,10 @@ impl Bench {
     }
 
     /// The true name of an image, if it is still there: what the pool's directory says.
-    pub fn name_of(&self, image_id: &str) -> Option<String> {
-        let connection = Arc::new(Connection::open(&self.config).unwrap());
-        Pool::open(&connection, "vms").unwrap().name_of(image_id).unwrap()
+    pub async fn name_of(&self, image_id: &str) -> Option<String> {
+        let id = image_id.to_owned();
+        let look = move |connection: &Arc<Connection>| Pool::open(connection, "vms")?.name_of(&id);
+        self.cluster.run("look an image up", look).await.unwrap()
     }
 
     /// Every trace of this bench in both pools: images, all their snapshots, trash.

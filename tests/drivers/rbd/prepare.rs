@@ -23,7 +23,7 @@ async fn a_layer_prepared_twice_is_one_and_discarded_leaves_nothing() {
 
     let spec = format!("vms/ratoon.{}", new.id);
     assert_eq!(bench.id_of(&spec), first);
-    assert_eq!(bench.name_of(&first), Some(format!("ratoon.{}", new.id)));
+    assert_eq!(bench.name_of(&first).await, Some(format!("ratoon.{}", new.id)));
     let info = bench.info(&spec);
     assert_eq!(info["parent"]["pool"], "images");
     assert_eq!(info["parent"]["image"], format!("ratoon.{origin}"));

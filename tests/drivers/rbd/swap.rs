@@ -6,9 +6,9 @@ use ratoon::error::Kind;
 
 use super::bench::{Bench, bench};
 
-fn names(bench: &Bench, head: &Layer, next: &Layer) -> (String, String) {
-    let name = |layer: &Layer| bench.name_of(&layer.backend_id).unwrap();
-    (name(head), name(next))
+async fn names(bench: &Bench, head: &Layer, next: &Layer) -> (String, String) {
+    let name = async |layer: &Layer| bench.name_of(&layer.backend_id).await.unwrap();
+    (name(head).await, name(next).await)
 }
 
 fn expected(bench: &Bench, head: &Layer, next: &Layer, swapped: bool) -> (String, String) {
@@ -23,11 +23,11 @@ async fn a_swap_goes_there_stays_and_goes_back() {
     let (.., next) = bench.prepared(&head).await;
     for _ in 0..2 {
         bench.driver.swap(&bench.call, &head, &next).await.unwrap();
-        assert_eq!(names(&bench, &head, &next), expected(&bench, &head, &next, true));
+        assert_eq!(names(&bench, &head, &next).await, expected(&bench, &head, &next, true));
     }
     for _ in 0..2 {
         bench.driver.swap(&bench.call, &next, &head).await.unwrap();
-        assert_eq!(names(&bench, &head, &next), expected(&bench, &head, &next, false));
+        assert_eq!(names(&bench, &head, &next).await, expected(&bench, &head, &next, false));
     }
 }
 
@@ -41,7 +41,7 @@ async fn a_swap_that_died_between_the_renames_is_finished_or_undone() {
         bench.rbd(&["rename", &from, &to]);
         let (old, new) = if forward { (&head, &next) } else { (&next, &head) };
         bench.driver.swap(&bench.call, old, new).await.unwrap();
-        assert_eq!(names(&bench, &head, &next), expected(&bench, &head, &next, forward));
+        assert_eq!(names(&bench, &head, &next).await, expected(&bench, &head, &next, forward));
         if forward {
             bench.driver.swap(&bench.call, &next, &head).await.unwrap();
         }
@@ -59,7 +59,7 @@ async fn nothing_moves_while_somebody_has_either_open() {
         assert_eq!((error.kind(), error.is_retryable()), (Kind::Conflict, true));
         assert!(error.chain().contains("client.") && !error.told().contains("client."), "{error}");
         drop(guest);
-        assert_eq!(names(&bench, &head, &next), expected(&bench, &head, &next, false));
+        assert_eq!(names(&bench, &head, &next).await, expected(&bench, &head, &next, false));
     }
     bench.driver.swap(&bench.call, &head, &next).await.unwrap();
 }
@@ -79,7 +79,7 @@ async fn who_opened_the_old_head_meanwhile_gets_his_name_back() {
         }
         let error = bench.driver.swap(&bench.call, &head, &next).await.unwrap_err();
         assert_eq!((error.kind(), error.is_retryable()), (Kind::Conflict, true), "{error}");
-        assert_eq!(names(&bench, &head, &next), expected(&bench, &head, &next, false), "{renames}");
+        assert_eq!(names(&bench, &head, &next).await, expected(&bench, &head, &next, false), "{renames}");
         drop(guest);
     }
     // Both open: nobody's name is taken from under him.
@@ -89,7 +89,7 @@ async fn who_opened_the_old_head_meanwhile_gets_his_name_back() {
     let other = bench.somebody_opens(&next.backend_id);
     let error = bench.driver.swap(&bench.call, &head, &next).await.unwrap_err();
     assert_eq!((error.kind(), error.is_retryable()), (Kind::Conflict, false), "{error}");
-    assert_eq!(names(&bench, &head, &next), expected(&bench, &head, &next, true));
+    assert_eq!(names(&bench, &head, &next).await, expected(&bench, &head, &next, true));
     drop((guest, other));
 }
 
@@ -116,7 +116,7 @@ async fn a_missing_next_is_noticed_before_anything_moves() {
     let next = Layer { id: bench.layer_id(), backend_id: "ffffffffffff".into(), ..head.clone() };
     let error = bench.driver.swap(&bench.call, &head, &next).await.unwrap_err();
     assert_eq!(error.kind(), Kind::NotFound);
-    let name = bench.name_of(&head.backend_id);
+    let name = bench.name_of(&head.backend_id).await;
     assert_eq!(name, Some(format!("{}_disk", bench.server)));
 }
 
@@ -131,7 +131,7 @@ async fn the_sweep_gives_a_lost_head_its_name() {
     assert_eq!(bench.driver.missing_heads(&heads).await.unwrap(), heads);
     assert!(bench.driver.heal_head(&head).await.unwrap());
     assert!(!bench.driver.heal_head(&head).await.unwrap());
-    let name = bench.name_of(&head.backend_id);
+    let name = bench.name_of(&head.backend_id).await;
     assert_eq!(name, Some(format!("{}_disk", bench.server)));
 }
 
@@ -146,7 +146,7 @@ async fn a_rename_that_died_half_way_is_finished() {
     // After the first: the image opens under both names, the directory has the old one.
     bench.rados(&["cp", &name, &parked]);
     bench.driver.swap(&bench.call, &head, &next).await.unwrap();
-    assert_eq!(names(&bench, &head, &next), expected(&bench, &head, &next, true));
+    assert_eq!(names(&bench, &head, &next).await, expected(&bench, &head, &next, true));
     bench.driver.swap(&bench.call, &next, &head).await.unwrap();
 
     // After the second: the directory has the new one, and Nova would still open the old head under the old.
@@ -156,6 +156,6 @@ async fn a_rename_that_died_half_way_is_finished() {
     bench.rados(&["rm", "rbd_id.keep"]);
     assert_eq!(bench.id_of(&format!("vms/{}_disk", bench.server)), head.backend_id);
     bench.driver.swap(&bench.call, &head, &next).await.unwrap();
-    assert_eq!(names(&bench, &head, &next), expected(&bench, &head, &next, true));
+    assert_eq!(names(&bench, &head, &next).await, expected(&bench, &head, &next, true));
     assert_eq!(bench.id_of(&format!("vms/{}_disk", bench.server)), next.backend_id);
 }
