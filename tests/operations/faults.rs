@@ -24,7 +24,7 @@ fn only_looks(call: &str) -> bool {
 async fn harm_every_call(when: When, harm: Harm, end: End) {
     for case in CASES {
         let all = Undisturbed::of(case).await;
-        assert!(all.calls.len() > 3, "{case:?} makes calls");
+        assert!(!all.calls.is_empty(), "{case:?} makes calls");
         for (number, call) in (1..).zip(&all.calls) {
             if when == When::After && only_looks(call) {
                 continue;

@@ -222,7 +222,7 @@ async fn an_engine_that_dies_at_any_event_is_adopted_and_the_end_is_the_same() {
 async fn an_engine_that_dies_at_any_event_of_an_unwinding_is_adopted_too() {
     for case in CASES {
         let all = Undisturbed::of(case).await;
-        let last = all.steps_before_the_point_of_no_return().pop().unwrap();
+        let Some(last) = all.steps_before_the_point_of_no_return().pop() else { continue }; // nothing to undo
         for skip in 0.. {
             let what = format!("{case:?}: {last} fails and the engine dies {skip} events later");
             let (lab, id) = all.again().await;
@@ -280,7 +280,8 @@ async fn a_cancel_behind_the_point_of_no_return_is_refused() {
     for case in CASES {
         let all = Undisturbed::of(case).await;
         let (lab, id) = all.again().await;
-        lab.probe.once("record", EventKind::Started, Verdict::Die);
+        let turning = all.steps().into_iter().find(|step| all.reversal(step) == Reversal::PointOfNoReturn).unwrap();
+        lab.probe.once(turning, EventKind::Started, Verdict::Die);
         assert_eq!(lab.engine().await, Outcome::LetGo);
         assert!(lab.app.cancel_operation(&lab.caller(), id).await.is_err(), "{case:?}");
         lab.must_succeed(id).await;

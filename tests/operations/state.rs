@@ -180,7 +180,7 @@ impl Lab {
             let there =
                 objects.snapshots.iter().any(|(on, id, named)| on == disk && *id == part.backend_id && *named == name);
             let node = tree.snapshot(part.snapshot_id).unwrap();
-            let halfway_gone = node.status == SnapshotStatus::Error && node.safety;
+            let halfway_gone = node.hidden || node.status == SnapshotStatus::Error && node.safety;
             assert!(
                 there || halfway_gone,
                 "{what}: part {} of {} ({:?}) has no snapshot on {disk}",
