@@ -111,10 +111,12 @@ impl Nova {
     }
 }
 
-/// Nova's refusal; worth another try if a task of the server is what stands in the way.
+/// Nova's refusal; worth another try if a task of the server is, or by Nova's words was, what stands in the way: it may have
+/// ended between the refusal and the look.
 fn explain(error: Error, now: &ServerFacts) -> Error {
     match &now.task_state {
         Some(task) => error.context(format!("server {} is busy ({task})", now.id)).retryable(),
+        None if error.to_string().contains("in task_state") => error.retryable(),
         None => error.permanent(),
     }
 }

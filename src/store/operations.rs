@@ -213,15 +213,24 @@ impl Store {
 
     async fn claim(&self, engine: EngineId, which: Condition, except: &[OperationId]) -> Result<Option<Operation>> {
         let tx = self.begin().await?;
-        let which = which.add(operation::Column::Id.is_not_in(except.iter().map(ToString::to_string)));
-        let mut query = operation::Entity::find().filter(which).order_by_asc(operation::Column::CreatedAt).limit(1);
-        if tx.get_database_backend() != DbBackend::Sqlite {
-            query = query.lock_with_behavior(LockType::Update, LockBehavior::SkipLocked);
-        }
-        let Some(row) = query.one(&tx).await.map_err(database_error)? else {
-            return Ok(None);
+        let mut except: Vec<String> = except.iter().map(ToString::to_string).collect();
+        let mut found = loop {
+            let which = which.clone().add(operation::Column::Id.is_not_in(except.clone()));
+            let mut query = operation::Entity::find().filter(which).order_by_asc(operation::Column::CreatedAt).limit(1);
+            if tx.get_database_backend() != DbBackend::Sqlite {
+                query = query.lock_with_behavior(LockType::Update, LockBehavior::SkipLocked);
+            }
+            let Some(row) = query.one(&tx).await.map_err(database_error)? else { return Ok(None) };
+            let id = row.id.clone();
+            match Operation::try_from(row) {
+                Ok(operation) => break operation,
+                // Damaged, or a later version's: the others' turn comes all the same.
+                Err(error) => {
+                    tracing::error!(operation_id = %id, error = %error.chain(), "the row of an operation cannot be read");
+                    except.push(id);
+                }
+            }
         };
-        let mut found = Operation::try_from(row)?;
         found.engine_id = Some(engine);
         found.generation += 1;
         found.started_at = found.started_at.or_else(|| Some(clock::now()));

@@ -211,16 +211,19 @@ async fn an_operation_whose_step_panics_is_given_back_and_the_engine_lives_on() 
 #[tokio::test]
 async fn an_operation_that_no_engine_can_read_does_not_keep_others_from_their_work() {
     use sea_orm::ConnectionTrait;
-    let lab = Lab::with_a_server().await;
-    let unreadable = lab.ask_capture("a", |_| {}).await.unwrap();
-    let other = lab.cloud.add_server("db");
-    lab.sql().await.execute_unprepared("UPDATE operations SET kind = 'of_a_later_version'").await.unwrap();
-    let one_at_a_time = EngineSettings { workers: 1, lease: Duration::from_secs(60), ..settings(true) };
-    let process = Process::start_with(&lab, one_at_a_time).await;
-    let request = |server| move |request: &mut ratoon::app::snapshot_create::CreateSnapshot| request.server_id = server;
-    let id = lab.ask_capture("b", request(other)).await.unwrap();
-    assert_eq!(until_final(&lab, id).await, OperationStatus::Succeeded);
-    process.end().await;
-    let left = lab.world.store.operation(unreadable).await.unwrap().unwrap();
-    assert_eq!((left.status.is_final(), left.engine_id), (false, None), "it waits for an engine that can read it");
+    for damage in ["kind = 'of_a_later_version'", "params = '{'"] {
+        let lab = Lab::with_a_server().await;
+        lab.ask_capture("a", |_| {}).await.unwrap();
+        let other = lab.cloud.add_server("db");
+        let sql = lab.sql().await;
+        sql.execute_unprepared(&format!("UPDATE operations SET {damage}")).await.unwrap();
+        let one_at_a_time = EngineSettings { workers: 1, lease: Duration::from_secs(60), ..settings(true) };
+        let process = Process::start_with(&lab, one_at_a_time).await;
+        let id = lab.ask_capture("b", |request| request.server_id = other).await.unwrap();
+        assert_eq!(until_final(&lab, id).await, OperationStatus::Succeeded, "{damage}");
+        process.end().await;
+        let waiting = "DELETE FROM operations WHERE engine_id IS NULL AND finished_at IS NULL";
+        let left = sql.execute_unprepared(waiting).await.unwrap().rows_affected();
+        assert_eq!(left, 1, "{damage}: it waits for an engine that can read it");
+    }
 }

@@ -1,6 +1,7 @@
 //! Disks of one line: an owner who attaches a parked volume beside its own clone, and restores back and forth.
 
 use ratoon::domain::disk::LayerRole;
+use ratoon::ids::SnapshotId;
 
 use crate::lab::Lab;
 
@@ -15,6 +16,18 @@ async fn beside_its_clone() -> Lab {
     lab.cloud.owner_stop(lab.server).unwrap();
     lab.capture("b").await;
     lab
+}
+
+/// A stopped server at b, which it equals, after a.
+async fn at_rest_with_two_nodes() -> (Lab, SnapshotId, SnapshotId) {
+    let lab = Lab::with_a_server().await;
+    lab.cloud.owner_stop(lab.server).unwrap();
+    let a = lab.capture("a").await;
+    lab.cloud.owner_start(lab.server).unwrap();
+    lab.cloud.guest_write(lab.server);
+    lab.cloud.owner_stop(lab.server).unwrap();
+    let b = lab.capture("b").await;
+    (lab, a, b)
 }
 
 #[tokio::test]
@@ -45,13 +58,7 @@ async fn a_disk_beside_its_clone_leaves_with_a_restore_and_comes_back_with_the_n
 
 #[tokio::test]
 async fn going_back_and_forth_at_rest_makes_no_more_disks_than_it_needs() {
-    let lab = Lab::with_a_server().await;
-    lab.cloud.owner_stop(lab.server).unwrap();
-    let a = lab.capture("a").await;
-    lab.cloud.owner_start(lab.server).unwrap();
-    lab.cloud.guest_write(lab.server);
-    lab.cloud.owner_stop(lab.server).unwrap();
-    let b = lab.capture("b").await;
+    let (lab, a, b) = at_rest_with_two_nodes().await;
     lab.restore(a).await; // clones; the disks that are parked carry b
     let (layers, at_a) = (lab.tree().await.layers.len(), lab.cloud.live_bytes(lab.server));
     lab.restore(b).await;
@@ -66,13 +73,7 @@ async fn going_back_and_forth_at_rest_makes_no_more_disks_than_it_needs() {
 
 #[tokio::test]
 async fn a_clone_that_its_owner_has_used_while_it_was_parked_is_not_taken_for_what_it_was_made_of() {
-    let lab = Lab::with_a_server().await;
-    lab.cloud.owner_stop(lab.server).unwrap();
-    let a = lab.capture("a").await;
-    lab.cloud.owner_start(lab.server).unwrap();
-    lab.cloud.guest_write(lab.server);
-    lab.cloud.owner_stop(lab.server).unwrap();
-    let b = lab.capture("b").await;
+    let (lab, a, b) = at_rest_with_two_nodes().await;
     lab.restore(a).await;
     let at_a = lab.cloud.live_bytes(lab.server);
     let clone = lab.volumes()[0].clone();

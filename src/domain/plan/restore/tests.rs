@@ -3,9 +3,7 @@
 use super::*;
 use crate::domain::disk::DiskFacts;
 use crate::domain::plan::capture::tests::{SPOILS, Scene, placement};
-use crate::domain::snapshot::Branch;
 use crate::error::Kind;
-use crate::ids::BranchId;
 
 const CHAIN: &[(&str, Option<&str>, &str)] = &[("a", None, "main"), ("b", Some("a"), "main"), ("c", Some("b"), "main")];
 
@@ -169,66 +167,6 @@ fn disks_come_back_by_cloning_unless_a_parked_one_is_untouched_or_the_live_one_i
         [Comeback::Keep, Comeback::Clone],
         "b and c share the system disk"
     );
-}
-
-/// Stopped right after c; the owner had attached `data` beside its own clone, which stands before or behind it. Both are
-/// parts of c, with one disk id.
-fn beside_its_clone(clone_first: bool) -> Scene {
-    let mut scene = Scene::new(CHAIN, Some("c"), "main", &["disk", "data"]);
-    scene.holds("a", &["disk", "data"]);
-    let old = scene.layer("data").clone();
-    let clone = Layer {
-        id: LayerId::new(),
-        backend_id: "id-clone".into(),
-        key: "clone".into(),
-        parent: Some(part(&scene, "a", "data").origin),
-        ..old.clone()
-    };
-    scene.layers.push(clone.clone());
-    scene.detach("data");
-    for layer in if clone_first { [&clone, &old] } else { [&old, &clone] } {
-        scene.show(layer);
-    }
-    scene.holds("c", if clone_first { &["disk", "clone", "data"] } else { &["disk", "data", "clone"] });
-    scene.server.status = ServerStatus::Shutoff;
-    scene.unchanged_since = Some(scene.node("c"));
-    scene
-}
-
-#[test]
-fn of_two_live_disks_of_one_line_each_stands_for_its_own_part() {
-    let lives = |plan: &RestorePlan| plan.moves.iter().map(|disk| disk.live).collect::<Vec<_>>();
-    for clone_first in [true, false] {
-        let mut scene = beside_its_clone(clone_first);
-        let plan = ask(&scene, to("c")).unwrap();
-        assert!(plan.is_empty(), "clone first: {clone_first}: {plan:?}");
-        assert_eq!(lives(&plan), [Some(0), Some(1), Some(2)], "clone first: {clone_first}");
-
-        let (old, clone) = if clone_first { (2, 1) } else { (1, 2) };
-        let plan = ask(&scene, to("a")).unwrap();
-        assert_eq!(lives(&plan), [Some(0), Some(old)], "clone first: {clone_first}: the very disk gives way");
-        assert_eq!(plan.leaves, [clone], "clone first: {clone_first}: the other one leaves");
-        assert_eq!(plan.safety, Safety::NotNeeded(scene.node("c")), "clone first: {clone_first}: c has both");
-
-        // The clone gave way to another of its line: that one stands for it, never the disk that is another part's own.
-        let next = Layer { id: LayerId::new(), backend_id: "id-next".into(), ..scene.layer("clone").clone() };
-        scene.layers.push(next.clone());
-        scene.live.retain(|live| live.disk.key != "clone");
-        scene.show(&next);
-        for word in ["clone", "id-next"] {
-            let plan = ask(&scene, Ask { disks: Some(&[word]), ..to("c") }).unwrap();
-            assert_eq!(lives(&plan), [Some(2)], "clone first: {clone_first}: {word}");
-        }
-    }
-}
-
-#[test]
-fn a_disk_id_that_two_disks_of_the_node_share_names_neither() {
-    let scene = beside_its_clone(true);
-    let disk_id = scene.layer("data").disk_id.to_string();
-    let error = ask(&scene, Ask { disks: Some(&[&disk_id]), ..to("c") }).unwrap_err();
-    assert_eq!((error.kind(), error.field()), (Kind::BadRequest, Some("disks")));
-    assert!(error.to_string().contains("clone") && error.to_string().contains("data"), "{error}");
 }
 
 #[test]
@@ -486,74 +424,5 @@ fn after_a_rebuild_the_new_system_disk_gives_way() {
     assert_eq!((plan.moves[0].live, plan.moves[0].comeback), (Some(0), Comeback::Clone));
 }
 
-#[test]
-fn a_restore_needs_a_volume_for_each_clone_and_a_snapshot_for_each_volume_that_is_kept() {
-    let mut scene = scene(&["disk", "x", "y"]);
-    scene.live[1].disk.size_bytes = 3 << 30; // grown since
-    let plan = ask(&scene, to("a")).unwrap();
-    assert_eq!(plan.needs, [("attached".to_owned(), Need { volumes: 2, snapshots: 2, gigabytes: 3 + 1 + 2 })]);
-    let plan = ask(&scene, Ask { safety: false, ..to("a") }).unwrap();
-    assert_eq!(plan.needs, [("attached".to_owned(), Need { volumes: 2, snapshots: 0, gigabytes: 2 })]);
-    let plan = ask(&scene, Ask { disks: Some(&["x"]), safety: false, ..to("a") }).unwrap();
-    assert_eq!(plan.needs, [("attached".to_owned(), Need { volumes: 1, snapshots: 0, gigabytes: 1 })]);
-    let bare = self::scene(&["disk"]);
-    assert_eq!(ask(&bare, to("a")).unwrap().needs, [], "named disks cost no quota");
-}
-
-#[test]
-fn an_older_safety_snapshot_goes_unless_somebody_needs_it() {
-    let made = || {
-        let mut scene = scene(&["disk"]);
-        scene.grove.forest.nodes[1].safety = true; // b
-        scene
-    };
-    let gone = |scene: &Scene, target: &str| ask(scene, to(target)).unwrap().safety_gone;
-    let plain = made();
-    assert_eq!(gone(&plain, "a"), [plain.node("b")]);
-    assert_eq!(gone(&plain, "b"), [], "it is what comes back");
-    assert_eq!(ask(&plain, Ask { safety: false, ..to("a") }).unwrap().safety_gone, [], "no newer one is taken");
-
-    let mut forked = made();
-    let fork = Some(forked.node("b"));
-    let branch = Branch {
-        id: BranchId::new(),
-        name: "side".into(),
-        fork_snapshot_id: fork,
-        ..forked.grove.forest.branches[0].clone()
-    };
-    forked.grove.forest.branches.push(branch);
-    assert_eq!(gone(&forked, "a"), [], "a branch begins at it");
-
-    let mut parked = made();
-    let equals = part(&parked, "b", "disk").origin;
-    park(&mut parked, equals, "disk");
-    assert_eq!(gone(&parked, "a"), [], "a parked disk waits to become it again");
-
-    let mut cloned = made();
-    cloned.layers[0].parent = Some(part(&cloned, "b", "disk").origin);
-    assert_eq!(gone(&cloned, "a"), [], "something was made of it");
-
-    let mut shared = made();
-    let (origin, other) = (part(&shared, "b", "disk").origin, part(&shared, "c", "disk").id);
-    shared.parts.iter_mut().find(|part| part.id == other).unwrap().origin = origin;
-    assert_eq!(gone(&shared, "a"), [], "another node shares its part");
-
-    let mut elsewhere = made();
-    elsewhere.grove.forest.nodes[1].branch_id = BranchId::new();
-    assert_eq!(gone(&elsewhere, "a"), [], "it is another branch's");
-}
-
-#[test]
-fn what_the_node_left_out_does_not_give_way_to_a_disk_of_its_own_line() {
-    let mut scene = scene(&["disk", "data"]);
-    let data = scene.layer("data").clone();
-    scene.detach("data");
-    let beside = Layer { id: LayerId::new(), backend_id: "id-beside".into(), key: "beside".into(), ..data };
-    scene.layers.push(beside.clone());
-    scene.show(&beside);
-    scene.grove.forest.nodes[0].left_out =
-        vec![crate::domain::disk::LeftOut { key: "beside".into(), reason: "excluded by the caller".into() }];
-    let plan = ask(&scene, to("a")).unwrap();
-    assert_eq!(plan.moves[1].live, None, "data comes back beside it");
-    assert_eq!(plan.leaves, Vec::<usize>::new());
-}
+mod consequences;
+mod pairs;
