@@ -123,6 +123,7 @@ impl MigrationTrait for Migration {
                     word("status", 32).not_null().take(),
                     flag("hidden").not_null().take(),
                     flag("safety").not_null().take(),
+                    text("protection"),
                     flag("partial").not_null().take(),
                     flag("at_rest").not_null().take(),
                     text("consistency").not_null().take(),

@@ -86,7 +86,11 @@ fn routes(config: &mut web::ServiceConfig) {
         .service(web::resource(["/v1", "/v1/"]).route(web::get().to(v1::discovery::version)))
         .service(web::resource("/v1/servers").route(web::get().to(v1::servers::list)))
         .service(web::resource("/v1/servers/{id}").route(web::get().to(v1::servers::show)))
-        .service(web::resource("/v1/servers/{id}/tree").route(web::get().to(v1::servers::tree)))
+        .service(
+            web::resource("/v1/servers/{id}/tree")
+                .route(web::get().to(v1::servers::tree))
+                .route(web::delete().to(v1::servers::delete_tree)),
+        )
         .service(web::resource("/v1/servers/{id}/branches").route(web::get().to(v1::branches::list)))
         .service(
             web::resource("/v1/snapshots")

@@ -169,7 +169,7 @@ impl PlanView {
             safety: None,
             left_out: vec![],
             not_brought_back: vec![],
-            loses: plan.gone.iter().map(|id| format!("snapshot \"{}\"", name(*id))).collect(),
+            loses: plan.deleted().filter(|id| tree.snapshot(*id).is_ok_and(|node| !node.hidden)).map(|id| format!("snapshot \"{}\"", name(id))).collect(),
             warnings,
         }
     }

@@ -31,6 +31,8 @@ pub enum Rule {
     BranchUpdate,
     /// Delete a branch with its snapshots.
     BranchDelete,
+    /// Delete all snapshots of a server.
+    TreeDelete,
     /// See operations.
     OperationGet,
     /// Cancel an operation.
@@ -41,7 +43,7 @@ pub enum Rule {
 
 impl Rule {
     /// All rules.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::ServerGet,
         Self::SnapshotGet,
         Self::SnapshotCreate,
@@ -50,6 +52,7 @@ impl Rule {
         Self::SnapshotDelete,
         Self::BranchUpdate,
         Self::BranchDelete,
+        Self::TreeDelete,
         Self::OperationGet,
         Self::OperationCancel,
         Self::AllProjects,
@@ -67,6 +70,7 @@ impl Rule {
             Self::SnapshotDelete => "server-snapshot:snapshot:delete",
             Self::BranchUpdate => "server-snapshot:branch:update",
             Self::BranchDelete => "server-snapshot:branch:delete",
+            Self::TreeDelete => "server-snapshot:tree:delete",
             Self::OperationGet => "server-snapshot:operation:get",
             Self::OperationCancel => "server-snapshot:operation:cancel",
             Self::AllProjects => "server-snapshot:all_projects",
@@ -82,6 +86,7 @@ impl Rule {
             | Self::SnapshotDelete
             | Self::BranchUpdate
             | Self::BranchDelete
+            | Self::TreeDelete
             | Self::OperationCancel => Role::Member,
             Self::AllProjects => Role::Admin,
         }
@@ -154,6 +159,7 @@ mod tests {
                     SnapshotRestore,
                     SnapshotDelete,
                     BranchDelete,
+                    TreeDelete,
                     BranchUpdate,
                     OperationCancel,
                 ],
@@ -169,6 +175,7 @@ mod tests {
                     SnapshotRestore,
                     SnapshotDelete,
                     BranchDelete,
+                    TreeDelete,
                     BranchUpdate,
                     OperationCancel,
                 ],

@@ -46,7 +46,7 @@ impl App {
                 .current_branch
                 .and_then(|id| tree.forest.branch(id))
                 .map(|branch| branch.name.clone()),
-            snapshot_count: tree.forest.nodes.len() as u64,
+            snapshot_count: tree.forest.nodes.iter().filter(|node| !node.hidden).count() as u64,
             record: tree.record,
         })
     }

@@ -169,6 +169,7 @@ pub(super) fn new_snapshot(caller: &RequestContext, look: &Look, branch_id: Bran
         status: SnapshotStatus::Creating,
         hidden: false,
         safety: false,
+        protection: None,
         consistency: ConsistencyRecord {
             requested: Consistency::Auto,
             reached: None,

@@ -1,17 +1,21 @@
-//! When a user deletes a snapshot, a subtree or a branch: plan on what is recorded, then the operation. Nova is not asked: a
-//! tree may outlive its server.
+//! When a user deletes a snapshot, a subtree, a branch or a whole tree: plan on what is recorded, then the operation. Nova is
+//! not asked: a tree may outlive its server.
 
+use super::branches::BranchDetail;
 use super::plan_view::PlanView;
 use super::policy::Rule;
 use super::snapshot_create::{Subject, new_operation};
+use super::snapshots::SnapshotDetail;
 use super::{Answer, App, RequestContext};
-use crate::domain::plan::delete::{self, DeleteWorld, Target};
-use crate::error::{Error, Result};
+use crate::domain::plan::delete::{self, DeletePlan, DeleteWorld, Joint, Target};
+use crate::domain::snapshot::SnapshotStatus;
+use crate::error::{Error, Kind, Result};
 use crate::ids::{BranchId, OperationId, ServerId, SnapshotId};
-use crate::operations::snapshot_delete::{KIND, Params, SnapshotDelete};
-use crate::operations::untyped;
+use crate::operations::snapshot_delete::{KIND, Params, SnapshotDelete, leaving};
+use crate::operations::{Drivers, untyped};
+use crate::store::Store;
 use crate::store::operations::{in_the_way, tree_has_changed};
-use crate::store::trees::TreeChange;
+use crate::store::trees::{ServerTree, TreeChange};
 
 /// How a deletion is asked for.
 #[derive(Debug, Clone, Copy, Default)]
@@ -34,11 +38,20 @@ impl App {
         caller: &RequestContext,
         id: SnapshotId,
         how: HowToDelete,
-    ) -> Result<Answer<OperationId>> {
-        let snapshot = self.get_snapshot(caller, id).await?.snapshot;
+    ) -> Result<Answer<(SnapshotDetail, OperationId)>> {
+        let mut detail = self.get_snapshot(caller, id).await?;
         caller.allow(Rule::SnapshotDelete)?;
         let target = if how.subtree { Target::Subtree(id) } else { Target::Snapshot(id) };
-        self.delete(caller, snapshot.server_id, target, how).await
+        Ok(match self.delete(caller, detail.snapshot.server_id, target, how).await? {
+            Answer::Plan(plan) => Answer::Plan(plan),
+            Answer::Accepted(operation) => {
+                // It may be gone before anybody could read it again.
+                if detail.snapshot.status.is_live() {
+                    detail.snapshot.status = SnapshotStatus::Deleting;
+                }
+                Answer::Accepted((detail, operation))
+            }
+        })
     }
 
     /// Deletes a branch with its snapshots.
@@ -50,10 +63,34 @@ impl App {
         caller: &RequestContext,
         id: BranchId,
         how: HowToDelete,
-    ) -> Result<Answer<OperationId>> {
-        let branch = self.get_branch(caller, id).await?.branch;
+    ) -> Result<Answer<(BranchDetail, OperationId)>> {
+        let detail = self.get_branch(caller, id).await?;
         caller.allow(Rule::BranchDelete)?;
-        self.delete(caller, branch.server_id, Target::Branch(id), how).await
+        Ok(match self.delete(caller, detail.branch.server_id, Target::Branch(id), how).await? {
+            Answer::Plan(plan) => Answer::Plan(plan),
+            Answer::Accepted(operation) => Answer::Accepted((detail, operation)),
+        })
+    }
+
+    /// Deletes all snapshots of a server. Returns its tree as it was before.
+    ///
+    /// # Errors
+    /// As [`App::delete_snapshot`].
+    pub async fn delete_tree(
+        &self,
+        caller: &RequestContext,
+        id: ServerId,
+        how: HowToDelete,
+    ) -> Result<Answer<(ServerTree, OperationId)>> {
+        let tree = self.server_tree(caller, id).await?;
+        caller.allow(Rule::TreeDelete)?;
+        if tree.snapshots.is_empty() {
+            return Err(Error::conflict(format!("Server {id} has no snapshots.")));
+        }
+        Ok(match self.delete(caller, id, Target::Tree, how).await? {
+            Answer::Plan(plan) => Answer::Plan(plan),
+            Answer::Accepted(operation) => Answer::Accepted((tree, operation)),
+        })
     }
 
     async fn delete(
@@ -70,28 +107,74 @@ impl App {
         if let Some(expected) = how.tree_generation.filter(|expected| *expected != tree.record.generation) {
             return Err(tree_has_changed(tree.record.generation, expected));
         }
-        let plan = delete::plan(
-            &DeleteWorld {
-                forest: &tree.forest,
-                layers: &tree.layers,
-                disk_snapshots: &tree.disk_snapshots,
-                clones_hold: &|backend| self.drivers.clones_hold_snapshots(backend),
-            },
-            target,
-        )?;
+        let plan = plan_on(&self.drivers, &tree, target)?;
         if how.dry_run {
             return Ok(Answer::Plan(Box::new(PlanView::of_delete(&tree, &plan))));
         }
-        let nodes: Vec<SnapshotId> =
-            plan.gone.iter().copied().chain(plan.joints.iter().map(|joint| joint.id)).collect();
-        let first = *nodes.first().ok_or_else(|| Error::conflict("There is nothing to delete."))?;
-        let params = Params { nodes, removals: plan.removals, current: plan.current };
-        let subject = Subject { server_id, project_id: tree.record.project_id.clone() };
-        let operation =
-            new_operation(caller, &subject, KIND, first, untyped(&params)?, SnapshotDelete::steps_total());
-        let generation = Some(tree.record.generation);
-        self.store.begin_operation(&operation, &tree.record.name, TreeChange::default(), generation).await?;
-        tracing::info!(operation_id = %operation.id, server_id = %server_id, "deletion accepted");
-        Ok(Answer::Accepted(operation.id))
+        begin(&self.store, caller, &tree, plan, target).await.map(Answer::Accepted)
     }
+
+    /// The hidden nodes of a tree, each with the reason why it stays.
+    ///
+    /// # Errors
+    /// `Internal`: rows contradict one another.
+    pub fn joints(&self, tree: &ServerTree) -> Result<Vec<Joint>> {
+        Ok(plan_on(&self.drivers, tree, Target::Leftovers)?.joints)
+    }
+}
+
+/// Removes what earlier deletions in a tree had to leave and what nothing holds any more. Returns the operation, if there is
+/// anything to do and the tree is at rest.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn tidy(store: &Store, drivers: &Drivers, id: ServerId) -> Result<Option<OperationId>> {
+    let Some(tree) = store.tree(id).await? else { return Ok(None) };
+    let plan = plan_on(drivers, &tree, Target::Leftovers)?;
+    if tree.record.operation_id.is_some() || plan.gone.is_empty() && plan.removals.is_empty() {
+        return Ok(None);
+    }
+    let service = RequestContext {
+        project_id: tree.record.project_id.clone(),
+        user_id: String::new(),
+        roles: vec![],
+        request_id: format!("req-{}", OperationId::new()),
+    };
+    match begin(store, &service, &tree, plan, Target::Leftovers).await {
+        Ok(operation) => Ok(Some(operation)),
+        Err(error) if error.kind() == Kind::Conflict => Ok(None), // somebody was quicker
+        Err(error) => Err(error),
+    }
+}
+
+fn plan_on(drivers: &Drivers, tree: &ServerTree, target: Target) -> Result<DeletePlan> {
+    let world = DeleteWorld {
+        forest: &tree.forest,
+        snapshots: &tree.snapshots,
+        layers: &tree.layers,
+        disk_snapshots: &tree.disk_snapshots,
+        clones_hold: &|backend| drivers.clones_hold_snapshots(backend),
+    };
+    delete::plan(&world, target)
+}
+
+async fn begin(
+    store: &Store,
+    caller: &RequestContext,
+    tree: &ServerTree,
+    plan: DeletePlan,
+    target: Target,
+) -> Result<OperationId> {
+    let about = match target {
+        Target::Snapshot(id) | Target::Subtree(id) => Some(id),
+        _ => plan.deleted().next().or(tree.snapshots.first().map(|node| node.id)),
+    };
+    let about = about.ok_or_else(|| Error::conflict("There is nothing to delete."))?;
+    let params = Params { nodes: plan.deleted().collect(), removals: plan.removals, current: plan.current };
+    let subject = Subject { server_id: tree.record.id, project_id: tree.record.project_id.clone() };
+    let operation = new_operation(caller, &subject, KIND, about, untyped(&params)?, SnapshotDelete::steps_total());
+    let change = TreeChange { snapshots: leaving(tree, &params.nodes), ..TreeChange::default() };
+    store.begin_operation(&operation, &tree.record.name, change, Some(tree.record.generation)).await?;
+    tracing::info!(operation_id = %operation.id, server_id = %tree.record.id, "deletion accepted");
+    Ok(operation.id)
 }

@@ -4,13 +4,14 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
 use super::policy::Rule;
-use super::{App, DESCRIPTION_LENGTH_MAX, RequestContext, check_name, check_text};
+use super::{App, DESCRIPTION_LENGTH_MAX, NAME_LENGTH_MAX, RequestContext, check_name, check_text};
 use crate::domain::disk::{DiskSnapshot, Layer};
-use crate::domain::snapshot::{Snapshot, SnapshotStatus};
+use crate::clock;
+use crate::domain::snapshot::{Protection, Snapshot, SnapshotStatus};
 use crate::error::{Error, Result};
 use crate::ids::{OperationId, ServerId, SnapshotId};
 use crate::store::Page;
-use crate::store::snapshots::SnapshotFilter;
+use crate::store::snapshots::{Description, SnapshotFilter};
 use crate::store::trees::ServerTree;
 
 /// A snapshot with what a view shows besides.
@@ -28,13 +29,26 @@ pub struct SnapshotDetail {
     pub operation_id: Option<OperationId>,
 }
 
+/// What a caller wants to be changed; `None` = as it is.
+#[derive(Debug, Clone, Default)]
+pub struct UpdateSnapshot {
+    /// Name.
+    pub name: Option<String>,
+    /// Description.
+    pub description: Option<String>,
+    /// Whether it is refused to delete it.
+    pub protected: Option<bool>,
+    /// Why, for those who are refused.
+    pub protected_reason: Option<String>,
+}
+
 impl SnapshotDetail {
     fn of(tree: &ServerTree, snapshot: Snapshot) -> Result<Self> {
         let mut disks = Vec::new();
         for part in tree.disks_of(snapshot.id) {
             disks.push((part.clone(), tree.layer(part.layer_id)?.clone()));
         }
-        let busy = matches!(snapshot.status, SnapshotStatus::Creating | SnapshotStatus::Restoring);
+        let busy = matches!(snapshot.status, SnapshotStatus::Creating | SnapshotStatus::Restoring | SnapshotStatus::Deleting);
         Ok(Self {
             branch: tree.forest.branch(snapshot.branch_id).map(|branch| branch.name.clone()),
             current: tree.forest.current == Some(snapshot.id),
@@ -86,26 +100,41 @@ impl App {
         Ok(details)
     }
 
-    /// Gives a snapshot other words.
+    /// Gives a snapshot other words, protects it from deletion, or takes the protection off.
     ///
     /// # Errors
-    /// `BadRequest`, `Forbidden`, `NotFound`.
+    /// `BadRequest`, `Forbidden`, `NotFound`; `Conflict` with an operation that may be removing it.
     pub async fn update_snapshot(
         &self,
         caller: &RequestContext,
         id: SnapshotId,
-        name: Option<&str>,
-        description: Option<&str>,
+        wanted: UpdateSnapshot,
     ) -> Result<SnapshotDetail> {
-        self.get_snapshot(caller, id).await?;
+        let hidden = self.get_snapshot(caller, id).await?.snapshot.hidden;
         caller.allow(Rule::SnapshotUpdate)?;
-        if let Some(name) = name {
+        if let Some(name) = &wanted.name {
             check_name("name", name)?;
         }
-        if let Some(description) = description {
+        if let Some(description) = &wanted.description {
             check_text("description", description, DESCRIPTION_LENGTH_MAX)?;
         }
-        self.store.describe_snapshot(id, name, description).await?;
+        let protection = match (wanted.protected, wanted.protected_reason) {
+            (Some(true), reason) => {
+                let reason = reason.unwrap_or_default();
+                check_text("protected_reason", &reason, NAME_LENGTH_MAX)?;
+                if hidden {
+                    return Err(Error::conflict(format!("Snapshot {id} was deleted; it is only kept as a joint of the tree.")));
+                }
+                Some(Some(Protection { user_id: caller.user_id.clone(), reason, since: clock::now() }))
+            }
+            (_, Some(_)) => {
+                return Err(Error::bad_field("protected_reason", "A reason is given only together with protected: true."));
+            }
+            (Some(false), None) => Some(None),
+            (None, None) => None,
+        };
+        let change = Description { name: wanted.name, description: wanted.description, protection };
+        self.store.describe_snapshot(id, &change).await?;
         self.get_snapshot(caller, id).await
     }
 

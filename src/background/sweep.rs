@@ -1,6 +1,7 @@
-//! The sweep: heads that nobody carries, and locks and pauses of ours that no operation needs any more.
+//! The sweep: heads that nobody carries, locks and pauses of ours that no operation needs any more, and what deletions had to
+//! leave.
 //!
-//! Both can only come of a crash that no engine has recovered, of a database that was restored, or of a bug. A server whose
+//! The first ones can only come of a crash that no engine has recovered, of a database that was restored, or of a bug. A server whose
 //! operation is under way is left to it, one that Nova is at work on to Nova; of one that Nova no longer knows the heads are
 //! noted as gone, and the tree stays.
 
@@ -9,6 +10,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use crate::app::snapshot_delete::tidy;
 use crate::clock;
 use crate::domain::server::ServerFacts;
 use crate::error::{Kind, Result};
@@ -35,7 +37,18 @@ pub async fn run(world: Arc<World>, every: Duration, mut stop: watch::Receiver<b
 /// When Nova, a backend or the database does not answer.
 pub async fn sweep(world: &World) -> Result<()> {
     let (heads, locks, pauses) = (heal_heads(world).await, release_locks(world).await, end_pauses(world).await);
-    heads.and(locks).and(pauses)
+    heads.and(locks).and(pauses).and(tidy_trees(world).await)
+}
+
+/// Joints of trees, and disks that were parked, which nothing needs any more: what held them when their node was deleted may
+/// be gone since.
+async fn tidy_trees(world: &World) -> Result<()> {
+    for id in world.store.servers_with_joints().await? {
+        if let Some(operation) = tidy(&world.store, &world.drivers, id).await? {
+            tracing::info!(server_id = %id, operation_id = %operation, "what earlier deletions have left goes now");
+        }
+    }
+    Ok(())
 }
 
 async fn heal_heads(world: &World) -> Result<()> {

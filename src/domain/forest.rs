@@ -231,6 +231,7 @@ pub mod tests {
             status: SnapshotStatus::Available,
             hidden: false,
             safety: false,
+            protection: None,
             consistency: ConsistencyRecord {
                 requested: Consistency::Auto,
                 reached: None,

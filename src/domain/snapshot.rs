@@ -18,11 +18,25 @@ pub enum SnapshotStatus {
     Restoring,
     /// Its capture failed; nothing of it is left in the backends.
     Error,
+    /// It is being deleted.
+    Deleting,
+    /// A backend has refused to remove a part of it; it can be deleted once more.
+    ErrorDeleting,
     /// Gone; kept as a record.
     Deleted,
 }
 
 impl SnapshotStatus {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::Creating,
+        Self::Available,
+        Self::Restoring,
+        Self::Error,
+        Self::Deleting,
+        Self::ErrorDeleting,
+        Self::Deleted,
+    ];
     /// The word in database and API.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -31,21 +45,32 @@ impl SnapshotStatus {
             Self::Available => "available",
             Self::Restoring => "restoring",
             Self::Error => "error",
+            Self::Deleting => "deleting",
+            Self::ErrorDeleting => "error_deleting",
             Self::Deleted => "deleted",
         }
     }
     /// From the word.
     #[must_use]
     pub fn parse(word: &str) -> Option<Self> {
-        [Self::Creating, Self::Available, Self::Restoring, Self::Error, Self::Deleted]
-            .into_iter()
-            .find(|status| status.as_str() == word)
+        Self::ALL.into_iter().find(|status| status.as_str() == word)
     }
-    /// Whether the node is part of the tree: its disk snapshots are there.
+    /// Whether the node is part of the tree.
     #[must_use]
     pub fn is_live(self) -> bool {
-        matches!(self, Self::Available | Self::Restoring)
+        matches!(self, Self::Available | Self::Restoring | Self::Deleting | Self::ErrorDeleting)
     }
+}
+
+/// Who does not want a snapshot to be deleted, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Protection {
+    /// Who said so.
+    pub user_id: UserId,
+    /// Why, in his words; may be empty.
+    pub reason: String,
+    /// Since when.
+    pub since: DateTime<Utc>,
 }
 
 /// How far apart the disks of one snapshot may be in time.
@@ -119,6 +144,8 @@ pub struct Snapshot {
     pub hidden: bool,
     /// Taken by a restore so that nothing is lost.
     pub safety: bool,
+    /// Set where it must not be deleted.
+    pub protection: Option<Protection>,
     /// Consistency.
     pub consistency: ConsistencyRecord,
     /// A disk came or went while it was taken.

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::clock;
 use crate::domain::operation::Operation;
 use crate::domain::plan::delete::{Removal, settle};
-use crate::domain::snapshot::SnapshotStatus;
+use crate::domain::snapshot::{Branch, Snapshot, SnapshotStatus};
 use crate::error::{Error, Result};
 use crate::ids::SnapshotId;
 use crate::operations::{Reversal, Step, StepContext, Work, typed, untyped};
@@ -39,6 +39,13 @@ pub struct Params {
     pub removals: Vec<Removal>,
     /// `current` afterwards, where it moves.
     pub current: Option<Option<SnapshotId>>,
+}
+
+/// The nodes of the tree as they are while this is under way.
+#[must_use]
+pub fn leaving(tree: &ServerTree, nodes: &[SnapshotId]) -> Vec<Snapshot> {
+    let asked = tree.forest.nodes.iter().filter(|node| nodes.contains(&node.id)).cloned();
+    asked.map(|node| Snapshot { status: SnapshotStatus::Deleting, updated_at: clock::now(), ..node }).collect()
 }
 
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -70,14 +77,8 @@ impl SnapshotDelete {
 
     async fn hide(&mut self, cx: &StepContext<'_>) -> Result<()> {
         let tree = cx.tree().await?;
-        let mut change = TreeChange::default();
-        for id in &self.params.nodes {
-            let Ok(node) = tree.snapshot(*id) else { continue };
-            let mut node = node.clone();
-            node.hidden = true;
-            node.updated_at = clock::now();
-            change.snapshots.push(node);
-        }
+        let mut change = TreeChange { snapshots: leaving(&tree, &self.params.nodes), ..TreeChange::default() };
+        change.snapshots.iter_mut().for_each(|node| node.hidden = true);
         if let Some(current) = self.params.current {
             change.current = Some((current, tree.forest.current_branch));
         }
@@ -123,48 +124,76 @@ impl SnapshotDelete {
 
     async fn settle(&mut self, cx: &StepContext<'_>) -> Result<()> {
         let tree = cx.tree().await?;
-        let gone = |removal: Removal| self.state.removed.contains(&removal);
         let mut change = TreeChange::default();
-        let mut held = BTreeMap::new();
-        for part in &tree.disk_snapshots {
-            if !tree.snapshot(part.snapshot_id)?.hidden {
-                continue;
+        let held = self.let_go_of_storage(&tree, &mut change)?;
+        let reasons = held.iter().map(|(id, part)| (*id, part.reason.clone())).collect();
+        let plan = settle(&tree.forest, &reasons);
+        let failed = |node: &Snapshot| node.status == SnapshotStatus::Error && self.params.nodes.contains(&node.id);
+        for node in tree.snapshots.iter().filter(|node| node.hidden || failed(node)) {
+            let held = held.get(&node.id);
+            let mut node = node.clone();
+            if plan.gone.contains(&node.id) || failed(&node) && held.is_none() {
+                node.status = SnapshotStatus::Deleted;
+            } else if held.is_some_and(|part| part.refused) {
+                node.status = SnapshotStatus::ErrorDeleting;
+                node.fault = held.map(|part| part.reason.clone());
+            } else if !failed(&node) {
+                node.status = SnapshotStatus::Available;
+                node.fault = None;
             }
-            let shared = tree.disk_snapshots.iter().any(|other| {
-                other.origin == part.origin && tree.snapshot(other.snapshot_id).is_ok_and(|node| !node.hidden)
-            });
-            if shared || gone(Removal::Snapshot(part.origin)) {
-                change.disk_snapshots_gone.push(part.id);
-            } else {
-                held.insert(part.snapshot_id, "its storage holds a part of it".to_owned());
-            }
-        }
-        for layer in &tree.layers {
-            if gone(Removal::Layer(layer.id)) {
-                change.layers_gone.push(layer.id);
-            }
-        }
-        let plan = settle(&tree.forest, &held);
-        for id in &plan.gone {
-            let mut node = tree.snapshot(*id)?.clone();
-            node.status = SnapshotStatus::Deleted;
             node.updated_at = clock::now();
             change.snapshots.push(node);
         }
         for (id, parent) in &plan.moved {
-            let mut node = tree.snapshot(*id)?.clone();
+            let known = change.snapshots.iter().position(|node| node.id == *id);
+            let mut node = known.map_or_else(|| tree.snapshot(*id).cloned(), |at| Ok(change.snapshots.remove(at)))?;
             node.parent_id = *parent;
             change.snapshots.push(node);
         }
         for (id, fork) in &plan.branches_moved {
             let branch = tree.forest.branch(*id).ok_or_else(|| Error::internal("A branch is missing."))?;
-            let mut branch = branch.clone();
-            branch.fork_snapshot_id = *fork;
-            change.branches_changed.push(branch);
+            change.branches_changed.push(Branch { fork_snapshot_id: *fork, ..branch.clone() });
         }
         change.branches_gone.clone_from(&plan.branches_gone);
         cx.world.store.change_tree(cx.fence, cx.operation.server_id, &change).await
     }
+
+    /// Forgets the parts and disks that are really gone. Returns the deleted nodes of which storage holds a part.
+    fn let_go_of_storage(
+        &self,
+        tree: &ServerTree,
+        change: &mut TreeChange,
+    ) -> Result<BTreeMap<SnapshotId, HeldPart>> {
+        let gone = |removal: Removal| self.state.removed.contains(&removal);
+        let is_deleted = |id: SnapshotId| tree.snapshot(id).map(|node| node.hidden || self.params.nodes.contains(&id));
+        let mut held: BTreeMap<SnapshotId, HeldPart> = BTreeMap::new();
+        for part in &tree.disk_snapshots {
+            if !is_deleted(part.snapshot_id)? {
+                continue;
+            }
+            let shared = tree
+                .disk_snapshots
+                .iter()
+                .any(|other| other.origin == part.origin && is_deleted(other.snapshot_id).is_ok_and(|deleted| !deleted));
+            let removal = Removal::Snapshot(part.origin);
+            let refused = self.params.removals.contains(&removal);
+            if shared || gone(removal) {
+                change.disk_snapshots_gone.push(part.id);
+            } else if refused || !held.contains_key(&part.snapshot_id) {
+                let reason = if refused { "a backend refused to remove a part of it" } else { "its storage holds a part of it" };
+                held.insert(part.snapshot_id, HeldPart { refused, reason: reason.to_owned() });
+            }
+        }
+        change.layers_gone.extend(tree.layers.iter().map(|layer| layer.id).filter(|id| gone(Removal::Layer(*id))));
+        Ok(held)
+    }
+}
+
+/// Why a part of a deleted node is still in storage.
+struct HeldPart {
+    /// It was to be removed, and its backend has not done so.
+    refused: bool,
+    reason: String,
 }
 
 #[async_trait]
@@ -183,11 +212,19 @@ impl Work for SnapshotDelete {
     }
 
     async fn undo(&mut self, _step: &'static str, _cx: &StepContext<'_>) -> Result<()> {
-        Ok(()) // cancelled before its first step
+        Ok(()) // there is nothing before the point of no return
     }
 
-    async fn unwound(&mut self, _cx: &StepContext<'_>, _reason: &str) -> Result<()> {
-        Ok(())
+    /// Cancelled before its first step.
+    async fn unwound(&mut self, cx: &StepContext<'_>, _reason: &str) -> Result<()> {
+        let tree = cx.tree().await?;
+        let mut snapshots = leaving(&tree, &self.params.nodes);
+        for node in &mut snapshots {
+            let failed_before = node.fault.is_some();
+            node.status = if failed_before { SnapshotStatus::ErrorDeleting } else { SnapshotStatus::Available };
+        }
+        let change = TreeChange { snapshots, ..TreeChange::default() };
+        cx.world.store.change_tree(cx.fence, cx.operation.server_id, &change).await
     }
 
     fn state(&self) -> Result<serde_json::Value> {

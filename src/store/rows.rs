@@ -62,6 +62,7 @@ pub mod snapshot {
         pub status: String,
         pub hidden: bool,
         pub safety: bool,
+        pub protection: Option<String>,
         pub partial: bool,
         pub at_rest: bool,
         pub consistency: String,

@@ -85,7 +85,25 @@ impl Store {
         rows.into_iter().map(ServerRecord::try_from).collect()
     }
 
-    /// How many live nodes a server has.
+    /// Servers whose trees have joints: snapshots that were deleted and had to stay, and nothing at work on them.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn servers_with_joints(&self) -> Result<Vec<ServerId>> {
+        let rows: Vec<String> = snapshot::Entity::find()
+            .select_only()
+            .column(snapshot::Column::ServerId)
+            .distinct()
+            .filter(snapshot::Column::Hidden.eq(true))
+            .filter(snapshot::Column::Status.ne(SnapshotStatus::Deleted.as_str()))
+            .into_tuple()
+            .all(&self.read)
+            .await
+            .map_err(database_error)?;
+        rows.iter().map(|id| from_id("snapshots.server_id", id)).collect()
+    }
+
+    /// How many snapshots of a server's tree its owner may see.
     ///
     /// # Errors
     /// When the database does not answer.
@@ -94,8 +112,9 @@ impl Store {
             .filter(snapshot::Column::ServerId.eq(id.to_string()))
             .filter(
                 snapshot::Column::Status
-                    .is_in([SnapshotStatus::Available.as_str(), SnapshotStatus::Restoring.as_str()]),
+                    .is_in(SnapshotStatus::ALL.iter().filter(|status| status.is_live()).map(|status| status.as_str())),
             )
+            .filter(snapshot::Column::Hidden.eq(false))
             .count(&self.read)
             .await
             .map_err(database_error)

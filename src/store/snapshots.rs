@@ -8,8 +8,8 @@ use sea_orm::{
 
 use super::operations::in_the_way;
 use super::rows::{server, snapshot};
-use super::{Page, Store, database_error, from_id, from_json, from_optional_id, from_word, to_json};
-use crate::domain::snapshot::{Snapshot, SnapshotStatus};
+use super::{Page, Store, branches, database_error, from_id, from_json, from_optional_id, from_word, to_json};
+use crate::domain::snapshot::{Protection, Snapshot, SnapshotStatus};
 use crate::error::{Error, Result};
 use crate::ids::{BranchId, ServerId, SnapshotId};
 
@@ -29,6 +29,7 @@ impl TryFrom<snapshot::Model> for Snapshot {
             status: from_word("snapshots.status", &row.status, SnapshotStatus::parse)?,
             hidden: row.hidden,
             safety: row.safety,
+            protection: row.protection.as_deref().map(|text| from_json("snapshots.protection", text)).transpose()?,
             consistency: from_json("snapshots.consistency", &row.consistency)?,
             partial: row.partial,
             at_rest: row.at_rest,
@@ -56,6 +57,7 @@ fn row_of(snapshot: &Snapshot) -> Result<snapshot::ActiveModel> {
         status: Set(snapshot.status.as_str().to_owned()),
         hidden: Set(snapshot.hidden),
         safety: Set(snapshot.safety),
+        protection: Set(snapshot.protection.as_ref().map(to_json).transpose()?),
         partial: Set(snapshot.partial),
         at_rest: Set(snapshot.at_rest),
         consistency: Set(to_json(&snapshot.consistency)?),
@@ -68,13 +70,13 @@ fn row_of(snapshot: &Snapshot) -> Result<snapshot::ActiveModel> {
     })
 }
 
-/// Writes a snapshot as it is now; name, description and the safety mark only where it is new.
+/// Writes a snapshot as it is now; name, description, protection and the safety mark only where it is new.
 pub(super) async fn save(connection: &impl ConnectionTrait, snapshot: &Snapshot) -> Result<()> {
     let mut row = row_of(snapshot)?;
     let there = snapshot::Entity::find_by_id(snapshot.id.to_string()).one(connection).await.map_err(database_error)?;
     if there.is_some() {
         // The words are the user's, and may have been changed since this row was read: see `describe_snapshot`.
-        (row.name, row.description, row.safety) = (NotSet, NotSet, NotSet);
+        (row.name, row.description, row.safety, row.protection) = (NotSet, NotSet, NotSet, NotSet);
         snapshot::Entity::update(row).exec(connection).await.map(|_| ()).map_err(database_error)
     } else {
         snapshot::Entity::insert(row).exec(connection).await.map(|_| ()).map_err(database_error)
@@ -106,6 +108,19 @@ pub struct SnapshotFilter {
     pub branch_id: Option<BranchId>,
     /// One name.
     pub name: Option<String>,
+    /// Joints of trees too: snapshots that were deleted and had to stay.
+    pub hidden: bool,
+}
+
+/// What shall be changed of a snapshot; `None` = as it is.
+#[derive(Debug, Clone, Default)]
+pub struct Description {
+    /// Name.
+    pub name: Option<String>,
+    /// Description.
+    pub description: Option<String>,
+    /// Protection; `Some(None)` takes it away.
+    pub protection: Option<Option<Protection>>,
 }
 
 impl Store {
@@ -146,6 +161,10 @@ impl Store {
         if let Some(name) = &filter.name {
             query = query.filter(snapshot::Column::Name.eq(name.as_str()));
         }
+        if !filter.hidden {
+            let failed = snapshot::Column::Status.eq(SnapshotStatus::ErrorDeleting.as_str());
+            query = query.filter(Condition::any().add(snapshot::Column::Hidden.eq(false)).add(failed));
+        }
         query = if page.ascending {
             query.order_by_asc(snapshot::Column::CreatedAt).order_by_asc(snapshot::Column::Id)
         } else {
@@ -170,16 +189,12 @@ impl Store {
         rows.into_iter().map(Snapshot::try_from).collect()
     }
 
-    /// Changes the words of a snapshot. A safety snapshot that is given a name becomes an ordinary one: it is kept.
+    /// Changes the words of a snapshot, and its protection. A safety snapshot that is given a name or protected becomes an
+    /// ordinary one: it is kept.
     ///
     /// # Errors
-    /// `NotFound`; `Conflict` for a safety snapshot whose server's operation may be about to remove it.
-    pub async fn describe_snapshot(
-        &self,
-        id: SnapshotId,
-        name: Option<&str>,
-        description: Option<&str>,
-    ) -> Result<Snapshot> {
+    /// `NotFound`; `Conflict` for what would keep a snapshot that an operation on its server may be about to remove.
+    pub async fn describe_snapshot(&self, id: SnapshotId, wanted: &Description) -> Result<Snapshot> {
         let tx = self.begin().await?;
         let mut found = snapshot::Entity::find_by_id(id.to_string())
             .filter(snapshot::Column::Status.ne(SnapshotStatus::Deleted.as_str()))
@@ -189,19 +204,25 @@ impl Store {
             .map(Snapshot::try_from)
             .transpose()?
             .ok_or_else(|| Error::not_found("Snapshot", id))?;
-        if let Some(name) = name {
-            if found.safety {
-                let id = found.server_id.to_string();
-                let record = server::Entity::find_by_id(id).one(&tx).await.map_err(database_error)?;
-                if let Some(operation) = record.and_then(|record| record.operation_id) {
-                    return Err(in_the_way(&operation)); // it may be removing this very snapshot
-                }
+        let protects = matches!(wanted.protection, Some(Some(_)));
+        if protects || wanted.name.is_some() && found.safety {
+            let server = found.server_id.to_string();
+            let record = server::Entity::find_by_id(server).one(&tx).await.map_err(database_error)?;
+            if let Some(operation) = record.and_then(|record| record.operation_id) {
+                return Err(in_the_way(&operation)); // it may be removing this very snapshot
             }
-            name.clone_into(&mut found.name);
             found.safety = false;
         }
-        if let Some(description) = description {
+        if let Some(name) = &wanted.name {
+            name.clone_into(&mut found.name);
+        }
+        if let Some(description) = &wanted.description {
             description.clone_into(&mut found.description);
+        }
+        if let Some(protection) = &wanted.protection {
+            found.protection.clone_from(protection);
+            // Whoever has planned a deletion before looks again.
+            branches::bump_generation(&tx, found.server_id).await?;
         }
         found.updated_at = crate::clock::now();
         // These columns alone: an engine may be writing the others.
@@ -209,6 +230,10 @@ impl Store {
             .col_expr(snapshot::Column::Name, Expr::value(found.name.as_str()))
             .col_expr(snapshot::Column::Description, Expr::value(found.description.as_str()))
             .col_expr(snapshot::Column::Safety, Expr::value(found.safety))
+            .col_expr(
+                snapshot::Column::Protection,
+                Expr::value(found.protection.as_ref().map(to_json).transpose()?),
+            )
             .col_expr(snapshot::Column::UpdatedAt, Expr::value(found.updated_at.naive_utc()))
             .filter(snapshot::Column::Id.eq(id.to_string()))
             .exec(&tx)

@@ -270,7 +270,7 @@ impl Lab {
     pub async fn ask_delete(&self, name: &str) -> Result<OperationId> {
         let node = self.node(name).await;
         match self.app.delete_snapshot(&self.caller(), node, Default::default()).await? {
-            Answer::Accepted(operation) => Ok(operation),
+            Answer::Accepted((_, operation)) => Ok(operation),
             Answer::Plan(_) => Err(Error::internal("Only planned.")),
         }
     }
@@ -279,7 +279,7 @@ impl Lab {
     pub async fn ask_delete_branch(&self, name: &str) -> Result<OperationId> {
         let branch = self.tree().await.forest.branch_named(name).unwrap().id;
         match self.app.delete_branch(&self.caller(), branch, Default::default()).await? {
-            Answer::Accepted(operation) => Ok(operation),
+            Answer::Accepted((_, operation)) => Ok(operation),
             Answer::Plan(_) => Err(Error::internal("Only planned.")),
         }
     }

@@ -66,8 +66,7 @@ pub async fn delete(state: web::Data<ApiState>, caller: Caller, request: HttpReq
     let how = how_to_delete(&Query::of(&request, &["dry_run", "tree_generation"])?)?;
     match state.app.delete_branch(&caller.0, id, how).await? {
         app::Answer::Plan(view) => Ok(plan(&view)),
-        app::Answer::Accepted(operation_id) => {
-            let detail = state.app.get_branch(&caller.0, id).await?;
+        app::Answer::Accepted((detail, operation_id)) => {
             let path = format!("operations/{operation_id}");
             Ok(accepted(&state, &request, ("branch", view(&detail)), operation_id, path))
         }

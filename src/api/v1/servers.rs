@@ -3,7 +3,7 @@
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::{Value, json};
 
-use super::{branches, project_of, time};
+use super::{accepted, branches, how_to_delete, plan, project_of, time};
 use crate::api::ApiState;
 use crate::api::body::path_id;
 use crate::api::caller::Caller;
@@ -11,6 +11,7 @@ use crate::api::fault::Answer;
 use crate::api::page::Query;
 use crate::app;
 use crate::app::servers::ServerDetail;
+use crate::domain::plan::delete::Joint;
 use crate::domain::snapshot::Consistency;
 use crate::error::Error;
 use crate::store::trees::ServerTree;
@@ -30,7 +31,7 @@ fn view(detail: &ServerDetail) -> Value {
     })
 }
 
-fn tree_view(tree: &ServerTree) -> Value {
+fn tree_view(tree: &ServerTree, joints: &[Joint]) -> Value {
     let nodes: Vec<Value> = tree
         .forest
         .preorder()
@@ -45,6 +46,8 @@ fn tree_view(tree: &ServerTree) -> Value {
                 "description": node.description,
                 "status": node.status.as_str(),
                 "hidden": node.hidden,
+                "hidden_reason": joints.iter().find(|joint| joint.id == node.id).map(|joint| &joint.reason),
+                "protected": node.protection.is_some(),
                 "safety": node.safety,
                 "partial": node.partial,
                 "branch_id": node.branch_id,
@@ -95,5 +98,25 @@ pub async fn show(state: web::Data<ApiState>, caller: Caller, id: web::Path<Stri
 /// `GET /v1/servers/{id}/tree`
 pub async fn tree(state: web::Data<ApiState>, caller: Caller, id: web::Path<String>) -> Answer {
     let tree = state.app.server_tree(&caller.0, path_id("Server", &id)?).await?;
-    Ok(HttpResponse::Ok().json(json!({ "tree": tree_view(&tree) })))
+    let joints = state.app.joints(&tree)?;
+    Ok(HttpResponse::Ok().json(json!({ "tree": tree_view(&tree, &joints) })))
+}
+
+/// `DELETE /v1/servers/{id}/tree?dry_run&tree_generation`
+pub async fn delete_tree(
+    state: web::Data<ApiState>,
+    caller: Caller,
+    request: HttpRequest,
+    id: web::Path<String>,
+) -> Answer {
+    let id = path_id("Server", &id)?;
+    let how = how_to_delete(&Query::of(&request, &["dry_run", "tree_generation"])?)?;
+    match state.app.delete_tree(&caller.0, id, how).await? {
+        app::Answer::Plan(view) => Ok(plan(&view)),
+        app::Answer::Accepted((tree, operation_id)) => {
+            let view = tree_view(&tree, &state.app.joints(&tree)?);
+            let path = format!("operations/{operation_id}");
+            Ok(accepted(&state, &request, ("tree", view), operation_id, path))
+        }
+    }
 }

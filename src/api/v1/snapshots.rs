@@ -12,7 +12,7 @@ use crate::api::fault::Answer;
 use crate::api::page::Query;
 use crate::app::snapshot_create::CreateSnapshot;
 use crate::app::snapshot_restore::RestoreSnapshot;
-use crate::app::snapshots::SnapshotDetail;
+use crate::app::snapshots::{SnapshotDetail, UpdateSnapshot};
 use crate::app::{self};
 use crate::domain::disk::DiskKind;
 use crate::domain::snapshot::{Consistency, SnapshotStatus};
@@ -65,6 +65,8 @@ struct UpdateBody {
 struct UpdateFields {
     name: Option<String>,
     description: Option<String>,
+    protected: Option<bool>,
+    protected_reason: Option<String>,
 }
 
 /// The body of a restore, of a snapshot's or a branch's.
@@ -136,6 +138,12 @@ pub(super) fn view(detail: &SnapshotDetail) -> Value {
         "status": snapshot.status.as_str(),
         "hidden": snapshot.hidden,
         "safety": snapshot.safety,
+        "protected": snapshot.protection.is_some(),
+        "protection": snapshot.protection.as_ref().map(|protection| json!({
+            "user_id": protection.user_id,
+            "reason": protection.reason,
+            "since": time(protection.since),
+        })),
         "parent_id": snapshot.parent_id,
         "branch_id": snapshot.branch_id,
         "branch": detail.branch,
@@ -161,7 +169,8 @@ pub(super) fn view(detail: &SnapshotDetail) -> Value {
 
 /// `GET /v1/snapshots`
 pub async fn list(state: web::Data<ApiState>, caller: Caller, request: HttpRequest) -> Answer {
-    let query = Query::of(&request, &["server_id", "status", "branch_id", "name", "project_id", "all_projects"])?;
+    let known = ["server_id", "status", "branch_id", "name", "hidden", "project_id", "all_projects"];
+    let query = Query::of(&request, &known)?;
     let page = query.page(state.settings.limit_max)?;
     let filter = SnapshotFilter {
         project_id: project_of(&caller.0, &query)?,
@@ -175,6 +184,7 @@ pub async fn list(state: web::Data<ApiState>, caller: Caller, request: HttpReque
             })
             .transpose()?,
         name: query.text("name").map(str::to_owned),
+        hidden: query.flag("hidden")?,
     };
     let details = state.app.list_snapshots(&caller.0, &filter, &page).await?;
     let last = details.last().map(|detail| detail.snapshot.id.to_string());
@@ -231,8 +241,13 @@ pub async fn create(state: web::Data<ApiState>, caller: Caller, request: HttpReq
 pub async fn update(state: web::Data<ApiState>, caller: Caller, id: web::Path<String>, body: Body) -> Answer {
     let id = path_id("Snapshot", &id)?;
     let fields = parse::<UpdateBody>(&body.0)?.snapshot;
-    let detail =
-        state.app.update_snapshot(&caller.0, id, fields.name.as_deref(), fields.description.as_deref()).await?;
+    let wanted = UpdateSnapshot {
+        name: fields.name,
+        description: fields.description,
+        protected: fields.protected,
+        protected_reason: fields.protected_reason,
+    };
+    let detail = state.app.update_snapshot(&caller.0, id, wanted).await?;
     Ok(HttpResponse::Ok().json(json!({ "snapshot": view(&detail) })))
 }
 
@@ -242,8 +257,7 @@ pub async fn delete(state: web::Data<ApiState>, caller: Caller, request: HttpReq
     let how = how_to_delete(&Query::of(&request, &["subtree", "dry_run", "tree_generation"])?)?;
     match state.app.delete_snapshot(&caller.0, id, how).await? {
         app::Answer::Plan(view) => Ok(plan(&view)),
-        app::Answer::Accepted(operation_id) => {
-            let detail = state.app.get_snapshot(&caller.0, id).await?;
+        app::Answer::Accepted((detail, operation_id)) => {
             let path = format!("operations/{operation_id}");
             Ok(accepted(&state, &request, ("snapshot", view(&detail)), operation_id, path))
         }

@@ -5,7 +5,7 @@ use crate::domain::forest::Forest;
 use crate::domain::plan::{BranchChoice, LiveDisk, names_disk, refuse_busy, refuse_unsupported};
 use crate::domain::quota::Need;
 use crate::domain::server::{ServerFacts, ServerStatus};
-use crate::domain::snapshot::Consistency;
+use crate::domain::snapshot::{Consistency, Snapshot};
 use crate::error::{Error, Result};
 use crate::ids::{DiskSnapshotId, SnapshotId};
 
@@ -72,6 +72,35 @@ pub struct CapturePlan {
     pub needs: Vec<(String, Need)>,
 }
 
+/// Most snapshots that are named as what could go.
+const NAMED_MAX: usize = 3;
+
+/// At the limit nothing goes by itself; it is said what could: what nobody protects and where no two lines part, snapshots
+/// that a restore has taken first, then the oldest.
+fn too_many(world: &CaptureWorld<'_>) -> Error {
+    let forest = world.forest;
+    let mut could_go: Vec<&Snapshot> = forest
+        .nodes
+        .iter()
+        .filter(|node| !node.hidden && node.protection.is_none() && forest.current != Some(node.id))
+        .filter(|node| forest.children(Some(node.id)).len() < 2)
+        .collect();
+    could_go.sort_by_key(|node| (!node.safety, node.sequence));
+    let names: Vec<String> =
+        could_go.iter().take(NAMED_MAX).map(|node| format!("\"{}\" ({})", node.name, node.id)).collect();
+    let remedy = if names.is_empty() {
+        "Ask the cloud's operator to raise [capture] nodes_per_server.".to_owned()
+    } else {
+        format!("Delete what is not needed, for example {}.", names.join(", "))
+    };
+    Error::conflict(format!(
+        "Server {} already has {} snapshots, the most that one server may have.",
+        world.server.id,
+        forest.nodes.len()
+    ))
+    .remedy(remedy)
+}
+
 /// Plans a capture.
 ///
 /// # Errors
@@ -81,13 +110,7 @@ pub fn plan(world: &CaptureWorld<'_>, request: &CaptureRequest) -> Result<Captur
     refuse_unsupported(world.server, &found)?;
     refuse_busy(world.server, &[ServerStatus::Active, ServerStatus::Shutoff, ServerStatus::Paused], "captured")?;
     if world.forest.nodes.len() >= world.nodes_max {
-        let oldest = world.forest.nodes.first().map(|node| node.name.as_str()).unwrap_or_default();
-        return Err(Error::conflict(format!(
-            "Server {} already has {} snapshots, the most that one server may have (the oldest is \"{oldest}\").",
-            world.server.id,
-            world.forest.nodes.len()
-        ))
-        .remedy("Ask the cloud's operator to raise [capture] nodes_per_server."));
+        return Err(too_many(world));
     }
     let mut left_out = world.left_out.to_vec();
     let excluded = excluded_places(world, request, &mut left_out)?;

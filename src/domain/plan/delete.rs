@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::disk::{DiskSnapshot, Layer, LayerRole};
+use crate::domain::disk::{DiskSnapshot, Layer};
 use crate::domain::forest::Forest;
 use crate::domain::snapshot::{Snapshot, SnapshotStatus};
 use crate::error::{Error, Result};
@@ -29,12 +29,16 @@ pub enum Target {
     Branch(BranchId),
     /// All nodes of the server.
     Tree,
+    /// Nothing more: what earlier deletions had to leave and what can go by now.
+    Leftovers,
 }
 
 /// What is known.
 pub struct DeleteWorld<'a> {
     /// The tree.
     pub forest: &'a Forest,
+    /// All snapshots of the server that were not deleted; those whose capture failed are no part of the forest.
+    pub snapshots: &'a [Snapshot],
     /// All layers of the server.
     pub layers: &'a [Layer],
     /// All disk snapshots of the server.
@@ -65,7 +69,7 @@ pub struct Joint {
 /// The plan.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DeletePlan {
-    /// Nodes that leave the tree, joints of earlier deletions included.
+    /// Nodes that leave the tree, joints of earlier deletions and failed captures included.
     pub gone: Vec<SnapshotId>,
     /// Nodes that are hidden and stay.
     pub joints: Vec<Joint>,
@@ -83,22 +87,30 @@ pub struct DeletePlan {
     pub stays: Vec<String>,
 }
 
+impl DeletePlan {
+    /// All nodes that are deleted for their owner: those that go, and those that stay as joints.
+    pub fn deleted(&self) -> impl Iterator<Item = SnapshotId> {
+        self.gone.iter().copied().chain(self.joints.iter().map(|joint| joint.id))
+    }
+}
+
 /// Plans a deletion.
 ///
 /// # Errors
-/// `Conflict` with the reason: a node is not at rest, or the branch is the one that the server is on. `NotFound`.
+/// `Conflict` with the reason: a node is not at rest or protected, or the branch is the one that the server is on. `NotFound`.
 pub fn plan(world: &DeleteWorld<'_>, target: Target) -> Result<DeletePlan> {
     let forest = world.forest;
-    let asked = asked(forest, target)?;
-    for node in forest.nodes.iter().filter(|node| asked.contains(&node.id)) {
+    let asked = asked(world, target)?;
+    for node in world.snapshots.iter().filter(|node| asked.contains(&node.id)) {
         must_be_deletable(node)?;
     }
     // What was deleted before and had to stay may go now.
     let doomed: BTreeSet<SnapshotId> =
         forest.nodes.iter().filter(|node| node.hidden).map(|node| node.id).chain(asked.iter().copied()).collect();
     let mut plan = DeletePlan::default();
-    let held = storage::plan(world, &doomed, &mut plan);
+    let held = storage::plan(world, &doomed, target == Target::Tree, &mut plan);
     shape(forest, &doomed, &held, &mut plan);
+    plan.gone.extend(asked.iter().filter(|id| forest.node(**id).is_none() && !held.contains_key(id)));
     name_branches(forest, &mut plan);
     if let Some(current) = forest.current.filter(|current| doomed.contains(current)) {
         let above = above(forest, current, |id| doomed.contains(&id));
@@ -119,11 +131,15 @@ pub fn settle(forest: &Forest, held: &BTreeMap<SnapshotId, String>) -> DeletePla
 }
 
 /// The nodes that the caller wants to be gone.
-fn asked(forest: &Forest, target: Target) -> Result<BTreeSet<SnapshotId>> {
+fn asked(world: &DeleteWorld<'_>, target: Target) -> Result<BTreeSet<SnapshotId>> {
+    let forest = world.forest;
+    let failed = || world.snapshots.iter().filter(|node| node.status == SnapshotStatus::Error);
     match target {
         Target::Snapshot(id) | Target::Subtree(id) => {
-            let node = forest.node(id).filter(|node| !node.hidden).ok_or_else(|| Error::not_found("Snapshot", id))?;
-            let mut all = BTreeSet::from([node.id]);
+            if forest.node(id).is_none() && !failed().any(|node| node.id == id) {
+                return Err(Error::not_found("Snapshot", id));
+            }
+            let mut all = BTreeSet::from([id]);
             if matches!(target, Target::Subtree(_)) {
                 // Preorder: a parent is met before its children.
                 for (_, node) in forest.preorder() {
@@ -142,13 +158,23 @@ fn asked(forest: &Forest, target: Target) -> Result<BTreeSet<SnapshotId>> {
             }
             Ok(forest.nodes.iter().filter(|node| node.branch_id == id).map(|node| node.id).collect())
         }
-        Target::Tree => Ok(forest.nodes.iter().map(|node| node.id).collect()),
+        Target::Tree => Ok(forest.nodes.iter().chain(failed()).map(|node| node.id).collect()),
+        Target::Leftovers => Ok(BTreeSet::new()),
     }
 }
 
 fn must_be_deletable(node: &Snapshot) -> Result<()> {
-    if node.status != SnapshotStatus::Available {
+    if !matches!(node.status, SnapshotStatus::Available | SnapshotStatus::ErrorDeleting | SnapshotStatus::Error) {
         return Err(Error::conflict(format!("Snapshot {} ({}) is {}.", node.name, node.id, node.status.as_str())));
+    }
+    if let Some(protection) = &node.protection {
+        let reason = if protection.reason.is_empty() { "without a reason" } else { protection.reason.as_str() };
+        let since = protection.since.format("%Y-%m-%d %H:%M");
+        return Err(Error::conflict(format!(
+            "Snapshot {} ({}) is protected by user {} since {since} UTC: {reason}.",
+            node.name, node.id, protection.user_id
+        ))
+        .remedy("Take the protection off first: openstack server snapshot unset --protected"));
     }
     Ok(())
 }

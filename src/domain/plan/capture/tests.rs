@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::*;
 use crate::domain::disk::{Attachment, DiskFacts, DiskKind, Layer, LayerRole};
 use crate::domain::forest::tests::{Grove, grove};
+use crate::domain::snapshot::Protection;
 use crate::error::Kind;
 use crate::ids::{DiskId, LayerId, ServerId};
 
@@ -252,13 +253,27 @@ fn a_server_is_captured_running_stopped_or_paused_and_in_no_other_state() {
 }
 
 #[test]
-fn a_full_tree_is_refused_and_names_the_oldest_node() {
-    let mut scene = Scene::new(&[("a", None, "main"), ("b", Some("a"), "main")], Some("b"), "main", &["disk"]);
-    scene.nodes_max = 3;
+fn a_full_tree_is_refused_and_says_what_could_go() {
+    let nodes = [
+        ("fork", None, "main"),
+        ("old", Some("fork"), "main"),
+        ("protected", Some("fork"), "side"),
+        ("hidden", Some("protected"), "side"),
+        ("safety", Some("hidden"), "side"),
+        ("current", Some("old"), "main"),
+    ];
+    let mut scene = Scene::new(&nodes, Some("current"), "main", &["disk"]);
+    scene.nodes_max = 7;
     assert!(scene.capture(Consistency::Auto, &[]).is_ok());
-    scene.nodes_max = 2;
+    scene.nodes_max = 6;
+    let rows = &mut scene.grove.forest.nodes;
+    rows[2].protection =
+        Some(Protection { user_id: "alice".into(), reason: String::new(), since: crate::clock::now() });
+    rows[3].hidden = true;
+    rows[4].safety = true;
     let error = scene.capture(Consistency::Auto, &[]).unwrap_err();
-    assert!(error.to_string().contains("\"a\""), "{error}");
+    let named: Vec<&str> = error.remedy_text().unwrap().split('"').skip(1).step_by(2).collect();
+    assert_eq!(named, ["safety", "old"]);
 }
 
 #[test]

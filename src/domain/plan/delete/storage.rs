@@ -10,6 +10,8 @@ use crate::ids::{DiskSnapshotId, LayerId, SnapshotId};
 struct Stock<'a> {
     world: &'a DeleteWorld<'a>,
     doomed: &'a BTreeSet<SnapshotId>,
+    /// Nothing of the tree stays: parked disks go that equal no node, too.
+    all: bool,
     snapshots_gone: BTreeSet<DiskSnapshotId>,
     layers_gone: BTreeSet<LayerId>,
 }
@@ -18,9 +20,10 @@ struct Stock<'a> {
 pub(super) fn plan(
     world: &DeleteWorld<'_>,
     doomed: &BTreeSet<SnapshotId>,
+    all: bool,
     plan: &mut DeletePlan,
 ) -> BTreeMap<SnapshotId, String> {
-    let mut stock = Stock { world, doomed, snapshots_gone: BTreeSet::new(), layers_gone: BTreeSet::new() };
+    let mut stock = Stock { world, doomed, all, snapshots_gone: BTreeSet::new(), layers_gone: BTreeSet::new() };
     loop {
         let round = stock.next();
         if round.is_empty() {
@@ -84,14 +87,17 @@ impl Stock<'_> {
         self.world.layers.iter().filter(made)
     }
 
-    /// A parked disk that was used as a node's content, and carries no snapshot any more.
+    /// A parked disk that was used as a node's content, and carries no snapshot any more. One that never equalled a node holds
+    /// what a caller has declined to keep: it goes with the last snapshot on it, or with the whole tree.
     fn is_useless(&self, layer: &Layer) -> bool {
         let parts = || self.world.disk_snapshots.iter().filter(|part| part.layer_id == layer.id);
-        let equals_a_node = layer.equals.is_some_and(|origin| !self.snapshots_gone.contains(&origin));
+        let is_there = |origin| self.world.disk_snapshots.iter().any(|part| part.origin == origin);
+        let equals_a_node =
+            layer.equals.is_some_and(|origin| is_there(origin) && !self.snapshots_gone.contains(&origin));
         layer.role == LayerRole::Parked
             && !equals_a_node
             && parts().all(|part| self.snapshots_gone.contains(&part.origin))
-            && (layer.equals.is_some() || parts().next().is_some())
+            && (self.all || layer.equals.is_some() || parts().next().is_some())
     }
 
     /// A snapshot that is removed while a clone needs it is kept by its backend, and its object with it.

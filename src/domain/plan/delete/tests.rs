@@ -3,6 +3,8 @@
 use super::*;
 use crate::domain::forest::tests::{Grove, grove};
 use crate::domain::plan::capture::tests::Scene;
+use crate::domain::disk::LayerRole;
+use crate::domain::snapshot::Protection;
 use crate::error::Kind;
 
 type Nodes<'a> = &'a [(&'a str, Option<&'a str>, &'a str)];
@@ -60,7 +62,7 @@ fn after(grove: &Grove, plan: &DeletePlan) -> String {
 }
 
 fn no_storage<'a>(forest: &'a Forest) -> DeleteWorld<'a> {
-    DeleteWorld { forest, layers: &[], disk_snapshots: &[], clones_hold: &|_| false }
+    DeleteWorld { forest, snapshots: &forest.nodes, layers: &[], disk_snapshots: &[], clones_hold: &|_| false }
 }
 
 fn target(grove: &Grove, words: &str) -> Target {
@@ -68,6 +70,7 @@ fn target(grove: &Grove, words: &str) -> Target {
         Some(("subtree", name)) => Target::Subtree(grove.ids[name]),
         Some(("branch", name)) => Target::Branch(grove.branch_ids[name]),
         _ if words == "tree" => Target::Tree,
+        _ if words == "leftovers" => Target::Leftovers,
         _ => Target::Snapshot(grove.ids[words]),
     }
 }
@@ -132,9 +135,44 @@ fn what_cannot_be_deleted_is_refused() {
     busy.nodes[1].status = SnapshotStatus::Restoring;
     assert_eq!(kind(&busy, Target::Snapshot(grove.ids["b"])), Kind::Conflict);
     assert_eq!(kind(&busy, Target::Subtree(grove.ids["a"])), Kind::Conflict, "one of it");
-    let mut hidden = grove.forest.clone();
-    hidden.nodes[1].hidden = true;
-    assert_eq!(kind(&hidden, Target::Snapshot(grove.ids["b"])), Kind::NotFound, "deleted before");
+}
+
+#[test]
+fn a_protected_snapshot_is_refused_wherever_it_is_asked_for_with_who_and_why() {
+    let mut grove = grove(FORK, Some("c"), "main");
+    let (user_id, reason) = ("alice".to_owned(), "the auditors' state".to_owned());
+    grove.forest.nodes[4].protection = Some(Protection { user_id, reason, since: crate::clock::now() });
+    for words in ["e", "subtree a", "branch side", "tree"] {
+        let refused = plan(&no_storage(&grove.forest), target(&grove, words)).unwrap_err();
+        assert_eq!(refused.kind(), Kind::Conflict, "{words}");
+        assert!(refused.to_string().contains("alice") && refused.to_string().contains("auditors"), "{words}: {refused}");
+    }
+    assert!(plan(&no_storage(&grove.forest), target(&grove, "d")).is_ok(), "its neighbours are not protected");
+}
+
+#[test]
+fn what_was_deleted_and_had_to_stay_can_be_asked_for_again() {
+    let mut grove = grove(FORK, Some("c"), "main");
+    grove.forest.nodes[0].hidden = true;
+    grove.forest.nodes[3].hidden = true;
+    grove.forest.nodes[3].status = SnapshotStatus::ErrorDeleting;
+    for words in ["a", "d"] {
+        let plan = plan(&no_storage(&grove.forest), target(&grove, words)).unwrap();
+        assert_eq!(after(&grove, &plan), "~a(b(c) e) | c | main side@a", "{words}");
+    }
+}
+
+#[test]
+fn a_failed_capture_is_no_part_of_the_forest_and_goes_with_what_is_left_of_it() {
+    let grove = grove(CHAIN, Some("c"), "main");
+    let mut failed = grove.forest.nodes[2].clone();
+    (failed.id, failed.status, failed.parent_id) = (SnapshotId::new(), SnapshotStatus::Error, None);
+    let snapshots: Vec<Snapshot> = grove.forest.nodes.iter().chain([&failed]).cloned().collect();
+    let world = DeleteWorld { snapshots: &snapshots, ..no_storage(&grove.forest) };
+    assert_eq!(plan(&world, Target::Snapshot(failed.id)).unwrap().gone, [failed.id]);
+    assert_eq!(plan(&world, Target::Snapshot(grove.ids["b"])).unwrap().gone, [grove.ids["b"]]);
+    let all: Vec<SnapshotId> = snapshots.iter().map(|node| node.id).collect();
+    assert_eq!(plan(&world, Target::Tree).unwrap().gone, all);
 }
 
 /// Storage of one disk: what lies on what, by words.
@@ -206,6 +244,7 @@ impl Store {
     fn delete(&self, words: &str, clones_hold: bool) -> String {
         let world = DeleteWorld {
             forest: &self.scene.grove.forest,
+            snapshots: &self.scene.grove.forest.nodes,
             layers: &self.scene.layers,
             disk_snapshots: &self.scene.parts,
             clones_hold: &|_| clones_hold,
@@ -230,13 +269,17 @@ impl Store {
         said.join(" ")
     }
 
+    fn knows(&self, origin: DiskSnapshotId) -> bool {
+        self.scene.parts.iter().any(|part| part.origin == origin)
+    }
+
     /// Whether a parked disk stays that carries nothing any more.
     fn keeps_a_disk(&self, plan: &DeletePlan) -> bool {
         self.scene.layers.iter().any(|layer| {
             let mut parts = self.scene.parts.iter().filter(|part| part.layer_id == layer.id).peekable();
             layer.role == LayerRole::Parked
                 && !plan.removals.contains(&Removal::Layer(layer.id))
-                && parts.peek().is_some()
+                && (parts.peek().is_some() || layer.equals.is_some_and(|origin| !self.knows(origin)))
                 && parts.all(|part| plan.removals.contains(&Removal::Snapshot(part.origin)))
         })
     }
@@ -288,6 +331,25 @@ fn a_disk_goes_when_nothing_lies_on_it_and_nothing_was_made_of_it() {
 }
 
 #[test]
+fn a_disk_that_had_to_stay_goes_when_its_last_clone_is_gone() {
+    let mut store = went_back();
+    // Branch main was deleted: no row tells of a and b any more, and OLD is left for the head's sake.
+    let main = store.scene.grove.branch_ids["main"];
+    let forest = &store.scene.grove.forest;
+    let nodes: Vec<Snapshot> = forest.nodes.iter().filter(|node| node.branch_id != main).cloned().collect();
+    let rest = nodes.into_iter().map(|node| Snapshot { parent_id: None, ..node }).collect();
+    let branches = forest.branches.iter().filter(|branch| branch.id != main).cloned();
+    let branches = branches.map(|branch| crate::domain::snapshot::Branch { fork_snapshot_id: None, ..branch }).collect();
+    store.scene.grove.forest =
+        Forest::new(forest.server_id, rest, branches, forest.current, forest.current_branch, 1);
+    let c = store.scene.node("c");
+    store.scene.parts.retain(|part| part.snapshot_id == c);
+    assert_eq!(store.delete("leftovers", false), "", "the head was made of it");
+    (store.layer("head").parent, store.layer("head").parent_layer) = (None, None); // flattened
+    assert_eq!(store.delete("leftovers", false), "OLD");
+}
+
+#[test]
 fn a_backend_that_keeps_snapshots_for_their_clones_keeps_their_node_as_a_joint() {
     let store = went_back();
     assert_eq!(store.delete("a", true), "~a", "two lines part here, and the head was made of it");
@@ -322,5 +384,6 @@ fn a_parked_disk_that_equals_no_node_is_not_taken_for_useless() {
         store.on("head", node);
     }
     store.parked("declined"); // the only copy of what a restore without safety snapshot took away
-    assert_eq!(store.delete("tree", false), "a b c");
+    assert_eq!(store.delete("subtree a", false), "a b c");
+    assert_eq!(store.delete("tree", false), "a b c DECLINED", "with the whole tree it goes");
 }
