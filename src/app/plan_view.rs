@@ -143,7 +143,8 @@ impl PlanView {
             let what = match removal {
                 Removal::Snapshot(origin) => {
                     let part = tree.disk_snapshots.iter().find(|part| part.origin == *origin);
-                    let (node, key) = part.map(|part| (name(part.snapshot_id), disk(part.layer_id))).unwrap_or_default();
+                    let (node, key) =
+                        part.map(|part| (name(part.snapshot_id), disk(part.layer_id))).unwrap_or_default();
                     format!("remove the snapshot of disk {key} that belongs to \"{node}\"")
                 }
                 Removal::Layer(id) => format!("remove the parked disk {}", disk(*id)),
@@ -169,7 +170,11 @@ impl PlanView {
             safety: None,
             left_out: vec![],
             not_brought_back: vec![],
-            loses: plan.deleted().filter(|id| tree.snapshot(*id).is_ok_and(|node| !node.hidden)).map(|id| format!("snapshot \"{}\"", name(id))).collect(),
+            loses: plan
+                .deleted()
+                .filter(|id| tree.snapshot(*id).is_ok_and(|node| !node.hidden))
+                .map(|id| format!("snapshot \"{}\"", name(id)))
+                .collect(),
             warnings,
         }
     }

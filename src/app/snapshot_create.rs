@@ -83,8 +83,14 @@ impl App {
             return Ok(Answer::Plan(Box::new(PlanView::of_capture(&look, &plan))));
         }
         let (snapshot, change, params) = rows(caller, &request, &look, &plan, pause_limit_ms);
-        let operation =
-            new_operation(caller, &Subject::of(&look), KIND, snapshot.id, untyped(&params)?, SnapshotCreate::steps_total());
+        let operation = new_operation(
+            caller,
+            &Subject::of(&look),
+            KIND,
+            snapshot.id,
+            untyped(&params)?,
+            SnapshotCreate::steps_total(),
+        );
         let generation = Some(look.tree.record.generation);
         self.store.begin_operation(&operation, &look.server.name, change, generation).await?;
         let snapshot = self.store.snapshot(snapshot.id).await?.unwrap_or(snapshot);

@@ -7,11 +7,12 @@ use super::policy::Rule;
 use super::snapshot_create::{Subject, new_operation};
 use super::snapshots::SnapshotDetail;
 use super::{Answer, App, RequestContext};
+use crate::domain::disk::LayerRole;
 use crate::domain::plan::delete::{self, DeletePlan, DeleteWorld, Joint, Target};
 use crate::domain::snapshot::SnapshotStatus;
 use crate::error::{Error, Kind, Result};
-use crate::ids::{BranchId, OperationId, ServerId, SnapshotId};
-use crate::operations::snapshot_delete::{KIND, Params, SnapshotDelete, leaving};
+use crate::ids::{BranchId, LayerId, OperationId, ServerId, SnapshotId};
+use crate::operations::snapshot_delete::{KIND, MovesTo, Params, SnapshotDelete, leaving};
 use crate::operations::{Drivers, untyped};
 use crate::store::Store;
 use crate::store::operations::{in_the_way, tree_has_changed};
@@ -100,18 +101,19 @@ impl App {
         target: Target,
         how: HowToDelete,
     ) -> Result<Answer<OperationId>> {
-        let tree = self.tree_of(server_id).await?;
+        let mut tree = self.tree_of(server_id).await?;
         if let Some(operation) = tree.record.operation_id {
             return Err(in_the_way(&operation.to_string()));
         }
         if let Some(expected) = how.tree_generation.filter(|expected| *expected != tree.record.generation) {
             return Err(tree_has_changed(tree.record.generation, expected));
         }
+        let lost = lost_layers(&self.drivers, &mut tree).await?;
         let plan = plan_on(&self.drivers, &tree, target)?;
         if how.dry_run {
             return Ok(Answer::Plan(Box::new(PlanView::of_delete(&tree, &plan))));
         }
-        begin(&self.store, caller, &tree, plan, target).await.map(Answer::Accepted)
+        begin(&self.store, caller, &tree, plan, lost, target).await.map(Answer::Accepted)
     }
 
     /// The hidden nodes of a tree, each with the reason why it stays.
@@ -129,9 +131,12 @@ impl App {
 /// # Errors
 /// When the database does not answer.
 pub async fn tidy(store: &Store, drivers: &Drivers, id: ServerId) -> Result<Option<OperationId>> {
-    let Some(tree) = store.tree(id).await? else { return Ok(None) };
+    let Some(mut tree) = store.tree(id).await?.filter(|tree| tree.record.operation_id.is_none()) else {
+        return Ok(None);
+    };
+    let lost = lost_layers(drivers, &mut tree).await?;
     let plan = plan_on(drivers, &tree, Target::Leftovers)?;
-    if tree.record.operation_id.is_some() || plan.gone.is_empty() && plan.removals.is_empty() {
+    if plan.gone.is_empty() && plan.removals.is_empty() {
         return Ok(None);
     }
     let service = RequestContext {
@@ -140,11 +145,25 @@ pub async fn tidy(store: &Store, drivers: &Drivers, id: ServerId) -> Result<Opti
         roles: vec![],
         request_id: format!("req-{}", OperationId::new()),
     };
-    match begin(store, &service, &tree, plan, Target::Leftovers).await {
+    match begin(store, &service, &tree, plan, lost, Target::Leftovers).await {
         Ok(operation) => Ok(Some(operation)),
         Err(error) if error.kind() == Kind::Conflict => Ok(None), // somebody was quicker
         Err(error) => Err(error),
     }
+}
+
+/// Forgets, for the plan, disks that their owner has taken off the server and deleted since: what they were made of is held by
+/// them no more. Returns them.
+async fn lost_layers(drivers: &Drivers, tree: &mut ServerTree) -> Result<Vec<LayerId>> {
+    let mut lost = Vec::new();
+    for layer in tree.layers.iter().filter(|layer| layer.role == LayerRole::Detached) {
+        let carries = tree.disk_snapshots.iter().any(|part| part.layer_id == layer.id);
+        if !carries && !drivers.get(&layer.backend)?.exists(layer).await? {
+            lost.push(layer.id);
+        }
+    }
+    tree.layers.retain(|layer| !lost.contains(&layer.id));
+    Ok(lost)
 }
 
 fn plan_on(drivers: &Drivers, tree: &ServerTree, target: Target) -> Result<DeletePlan> {
@@ -163,6 +182,7 @@ async fn begin(
     caller: &RequestContext,
     tree: &ServerTree,
     plan: DeletePlan,
+    lost: Vec<LayerId>,
     target: Target,
 ) -> Result<OperationId> {
     let about = match target {
@@ -170,7 +190,12 @@ async fn begin(
         _ => plan.deleted().next().or(tree.snapshots.first().map(|node| node.id)),
     };
     let about = about.ok_or_else(|| Error::conflict("There is nothing to delete."))?;
-    let params = Params { nodes: plan.deleted().collect(), removals: plan.removals, current: plan.current };
+    let params = Params {
+        nodes: plan.deleted().collect(),
+        removals: plan.removals,
+        current: plan.current.map(|node| MovesTo { node }),
+        lost,
+    };
     let subject = Subject { server_id: tree.record.id, project_id: tree.record.project_id.clone() };
     let operation = new_operation(caller, &subject, KIND, about, untyped(&params)?, SnapshotDelete::steps_total());
     let change = TreeChange { snapshots: leaving(tree, &params.nodes), ..TreeChange::default() };

@@ -81,8 +81,14 @@ impl App {
             }))));
         }
         let (change, params) = Rows { app: self, caller, look: &look, plan: &plan, target: &target }.build()?;
-        let operation =
-            new_operation(caller, &Subject::of(&look), KIND, target.id, untyped(&params)?, SnapshotRestore::steps_total());
+        let operation = new_operation(
+            caller,
+            &Subject::of(&look),
+            KIND,
+            target.id,
+            untyped(&params)?,
+            SnapshotRestore::steps_total(),
+        );
         let generation = Some(look.tree.record.generation);
         self.store.begin_operation(&operation, &look.server.name, change, generation).await?;
         let target = self.store.snapshot(target.id).await?.unwrap_or(target);

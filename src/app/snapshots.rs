@@ -5,8 +5,8 @@ use std::collections::hash_map::Entry;
 
 use super::policy::Rule;
 use super::{App, DESCRIPTION_LENGTH_MAX, NAME_LENGTH_MAX, RequestContext, check_name, check_text};
-use crate::domain::disk::{DiskSnapshot, Layer};
 use crate::clock;
+use crate::domain::disk::{DiskSnapshot, Layer};
 use crate::domain::snapshot::{Protection, Snapshot, SnapshotStatus};
 use crate::error::{Error, Result};
 use crate::ids::{OperationId, ServerId, SnapshotId};
@@ -48,7 +48,8 @@ impl SnapshotDetail {
         for part in tree.disks_of(snapshot.id) {
             disks.push((part.clone(), tree.layer(part.layer_id)?.clone()));
         }
-        let busy = matches!(snapshot.status, SnapshotStatus::Creating | SnapshotStatus::Restoring | SnapshotStatus::Deleting);
+        let busy =
+            matches!(snapshot.status, SnapshotStatus::Creating | SnapshotStatus::Restoring | SnapshotStatus::Deleting);
         Ok(Self {
             branch: tree.forest.branch(snapshot.branch_id).map(|branch| branch.name.clone()),
             current: tree.forest.current == Some(snapshot.id),
@@ -123,12 +124,17 @@ impl App {
                 let reason = reason.unwrap_or_default();
                 check_text("protected_reason", &reason, NAME_LENGTH_MAX)?;
                 if hidden {
-                    return Err(Error::conflict(format!("Snapshot {id} was deleted; it is only kept as a joint of the tree.")));
+                    return Err(Error::conflict(format!(
+                        "Snapshot {id} was deleted; it is only kept as a joint of the tree."
+                    )));
                 }
                 Some(Some(Protection { user_id: caller.user_id.clone(), reason, since: clock::now() }))
             }
             (_, Some(_)) => {
-                return Err(Error::bad_field("protected_reason", "A reason is given only together with protected: true."));
+                return Err(Error::bad_field(
+                    "protected_reason",
+                    "A reason is given only together with protected: true.",
+                ));
             }
             (Some(false), None) => Some(None),
             (None, None) => None,

@@ -92,7 +92,11 @@ pub trait SnapshotDriver: Send + Sync {
 
     /// Removes a parked layer that nobody needs any more, with what stood between it and the snapshot `origin` that it was
     /// made of. Refused with a conflict while somebody has it open, or snapshots (or clones of removed ones) lie on it.
-    async fn purge(&self, call: &Call, layer: &Layer, origin: Option<DiskSnapshotId>) -> Result<()>;
+    /// `false`: its owner may have written to it since it was parked; it is left to him, and nothing was removed.
+    async fn purge(&self, call: &Call, layer: &Layer, origin: Option<DiskSnapshotId>) -> Result<bool>;
+
+    /// Whether the layer's object is there.
+    async fn exists(&self, layer: &Layer) -> Result<bool>;
 
     /// Who has the layer open, for people; empty when nobody has.
     async fn users(&self, layer: &Layer) -> Result<Vec<String>>;

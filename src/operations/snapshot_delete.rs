@@ -12,11 +12,12 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use crate::clock;
+use crate::domain::disk::{Layer, LayerRole};
 use crate::domain::operation::Operation;
 use crate::domain::plan::delete::{Removal, settle};
 use crate::domain::snapshot::{Branch, Snapshot, SnapshotStatus};
 use crate::error::{Error, Result};
-use crate::ids::SnapshotId;
+use crate::ids::{LayerId, SnapshotId};
 use crate::operations::{Reversal, Step, StepContext, Work, typed, untyped};
 use crate::store::trees::{ServerTree, TreeChange};
 
@@ -30,6 +31,13 @@ pub const STEPS: [Step; 3] = [
     Step { name: "settle", reversal: Reversal::Forward },
 ];
 
+/// Where "You are here" moves; a type of its own, since JSON has one null only.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct MovesTo {
+    /// The node; `None` = nowhere.
+    pub node: Option<SnapshotId>,
+}
+
 /// Version 1 of the parameters: ids only.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Params {
@@ -38,7 +46,9 @@ pub struct Params {
     /// What goes in storage, in order.
     pub removals: Vec<Removal>,
     /// `current` afterwards, where it moves.
-    pub current: Option<Option<SnapshotId>>,
+    pub current: Option<MovesTo>,
+    /// Disks that their owner had taken off the server and that are gone: nothing hangs on them any more.
+    pub lost: Vec<LayerId>,
 }
 
 /// The nodes of the tree as they are while this is under way.
@@ -51,6 +61,9 @@ pub fn leaving(tree: &ServerTree, nodes: &[SnapshotId]) -> Vec<Snapshot> {
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 struct State {
     removed: Vec<Removal>,
+    /// Parked disks that their owner may have used since; they are his.
+    #[serde(default)]
+    left: Vec<LayerId>,
 }
 
 /// The operation.
@@ -79,8 +92,8 @@ impl SnapshotDelete {
         let tree = cx.tree().await?;
         let mut change = TreeChange { snapshots: leaving(&tree, &self.params.nodes), ..TreeChange::default() };
         change.snapshots.iter_mut().for_each(|node| node.hidden = true);
-        if let Some(current) = self.params.current {
-            change.current = Some((current, tree.forest.current_branch));
+        if let Some(moves) = &self.params.current {
+            change.current = Some((moves.node, tree.forest.current_branch));
         }
         if tree.record.equals_snapshot_id.is_some_and(|equal| self.params.nodes.contains(&equal)) {
             change.equals = Some(None);
@@ -93,11 +106,12 @@ impl SnapshotDelete {
         let tree = cx.tree().await?;
         let mut failed = None;
         for removal in self.params.removals.clone() {
-            if self.state.removed.contains(&removal) {
+            if self.state.settled(&removal) {
                 continue;
             }
             match Self::remove_one(cx, &tree, &removal).await {
-                Ok(()) => self.state.removed.push(removal),
+                Ok(Fate::Gone) => self.state.removed.push(removal),
+                Ok(Fate::Left(layer)) => self.state.left.push(layer),
                 Err(error) => {
                     tracing::warn!(error = %error.chain(), "something of a deleted snapshot could not be removed");
                     failed = Some(error);
@@ -107,17 +121,26 @@ impl SnapshotDelete {
         failed.map_or(Ok(()), Err)
     }
 
-    async fn remove_one(cx: &StepContext<'_>, tree: &ServerTree, removal: &Removal) -> Result<()> {
+    async fn remove_one(cx: &StepContext<'_>, tree: &ServerTree, removal: &Removal) -> Result<Fate> {
         let call = cx.call();
         match removal {
             Removal::Snapshot(origin) => {
-                let Some(part) = tree.disk_snapshots.iter().find(|part| part.origin == *origin) else { return Ok(()) };
+                let Some(part) = tree.disk_snapshots.iter().find(|part| part.origin == *origin) else {
+                    return Ok(Fate::Gone);
+                };
                 let layer = tree.layer(part.layer_id)?;
-                cx.world.drivers.get(&layer.backend)?.remove_snapshot(&call, layer, *origin).await
+                cx.world.drivers.get(&layer.backend)?.remove_snapshot(&call, layer, *origin).await?;
+                Ok(Fate::Gone)
             }
             Removal::Layer(id) => {
                 let layer = tree.layer(*id)?;
-                cx.world.drivers.get(&layer.backend)?.purge(&call, layer, layer.parent).await
+                let driver = cx.world.drivers.get(&layer.backend)?;
+                if driver.purge(&call, layer, layer.parent).await? {
+                    return Ok(Fate::Gone);
+                }
+                driver.label(&call, layer, false).await?;
+                tracing::warn!(layer_id = %layer.id, backend_id = %layer.backend_id, "a parked disk may have been used since: it is left to its owner");
+                Ok(Fate::Left(layer.id))
             }
         }
     }
@@ -159,11 +182,7 @@ impl SnapshotDelete {
     }
 
     /// Forgets the parts and disks that are really gone. Returns the deleted nodes of which storage holds a part.
-    fn let_go_of_storage(
-        &self,
-        tree: &ServerTree,
-        change: &mut TreeChange,
-    ) -> Result<BTreeMap<SnapshotId, HeldPart>> {
+    fn let_go_of_storage(&self, tree: &ServerTree, change: &mut TreeChange) -> Result<BTreeMap<SnapshotId, HeldPart>> {
         let gone = |removal: Removal| self.state.removed.contains(&removal);
         let is_deleted = |id: SnapshotId| tree.snapshot(id).map(|node| node.hidden || self.params.nodes.contains(&id));
         let mut held: BTreeMap<SnapshotId, HeldPart> = BTreeMap::new();
@@ -171,22 +190,39 @@ impl SnapshotDelete {
             if !is_deleted(part.snapshot_id)? {
                 continue;
             }
-            let shared = tree
-                .disk_snapshots
-                .iter()
-                .any(|other| other.origin == part.origin && is_deleted(other.snapshot_id).is_ok_and(|deleted| !deleted));
+            let shared = tree.disk_snapshots.iter().any(|other| {
+                other.origin == part.origin && is_deleted(other.snapshot_id).is_ok_and(|deleted| !deleted)
+            });
             let removal = Removal::Snapshot(part.origin);
             let refused = self.params.removals.contains(&removal);
             if shared || gone(removal) {
                 change.disk_snapshots_gone.push(part.id);
             } else if refused || !held.contains_key(&part.snapshot_id) {
-                let reason = if refused { "a backend refused to remove a part of it" } else { "its storage holds a part of it" };
+                let reason =
+                    if refused { "a backend refused to remove a part of it" } else { "its storage holds a part of it" };
                 held.insert(part.snapshot_id, HeldPart { refused, reason: reason.to_owned() });
             }
         }
         change.layers_gone.extend(tree.layers.iter().map(|layer| layer.id).filter(|id| gone(Removal::Layer(*id))));
+        change.layers_gone.extend(self.params.lost.iter().filter(|id| tree.layer(**id).is_ok()));
+        let left = tree.layers.iter().filter(|layer| self.state.left.contains(&layer.id)).cloned();
+        change.layers.extend(left.map(|layer| Layer { role: LayerRole::Detached, ..layer }));
         Ok(held)
     }
+}
+
+impl State {
+    fn settled(&self, removal: &Removal) -> bool {
+        self.removed.contains(removal) || matches!(removal, Removal::Layer(id) if self.left.contains(id))
+    }
+}
+
+/// What became of something that was to be removed.
+enum Fate {
+    /// It is gone.
+    Gone,
+    /// It is its owner's.
+    Left(LayerId),
 }
 
 /// Why a part of a deleted node is still in storage.

@@ -230,10 +230,7 @@ impl Store {
             .col_expr(snapshot::Column::Name, Expr::value(found.name.as_str()))
             .col_expr(snapshot::Column::Description, Expr::value(found.description.as_str()))
             .col_expr(snapshot::Column::Safety, Expr::value(found.safety))
-            .col_expr(
-                snapshot::Column::Protection,
-                Expr::value(found.protection.as_ref().map(to_json).transpose()?),
-            )
+            .col_expr(snapshot::Column::Protection, Expr::value(found.protection.as_ref().map(to_json).transpose()?))
             .col_expr(snapshot::Column::UpdatedAt, Expr::value(found.updated_at.naive_utc()))
             .filter(snapshot::Column::Id.eq(id.to_string()))
             .exec(&tx)

@@ -4,6 +4,7 @@
 
 mod basics;
 mod cases;
+mod deletes;
 mod engines;
 mod faults;
 mod lab;

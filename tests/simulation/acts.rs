@@ -2,6 +2,8 @@
 
 use std::sync::{Arc, Mutex};
 
+use ratoon::app::Answer;
+use ratoon::app::snapshot_delete::HowToDelete;
 use ratoon::domain::operation::{EventKind, Operation, OperationStatus};
 use ratoon::domain::snapshot::Consistency;
 use ratoon::drivers::fake::faults::{Harm, When, Which};
@@ -54,14 +56,16 @@ impl Simulation {
     pub async fn run(mut self, acts: usize) {
         for _ in 0..acts {
             match self.random.below(100) {
-                0..18 => self.guest_writes(),
-                18..28 => self.owner_turns_power(),
-                28..34 => self.owner_attaches(),
-                34..38 => self.owner_detaches(),
-                38..40 => self.owner_uses_a_parked_volume(),
-                40..65 => self.captures().await,
-                65..90 => self.restores().await,
-                _ => self.restores_one_disk().await,
+                0..16 => self.guest_writes(),
+                16..24 => self.owner_turns_power(),
+                24..29 => self.owner_attaches(),
+                29..32 => self.owner_detaches(),
+                32..34 => self.owner_uses_a_parked_volume(),
+                34..57 => self.captures().await,
+                57..76 => self.restores().await,
+                76..84 => self.restores_one_disk().await,
+                84..96 => self.deletes().await,
+                _ => self.sweeps().await,
             }
             self.compare().await;
         }
@@ -175,8 +179,68 @@ impl Simulation {
 
     async fn known_nodes(&self) -> Vec<SnapshotId> {
         match self.lab.world.store.tree(self.lab.server).await.unwrap() {
-            Some(tree) => tree.forest.nodes.iter().map(|node| node.id).collect(),
+            Some(tree) => tree.forest.nodes.iter().filter(|node| !node.hidden).map(|node| node.id).collect(),
             None => vec![],
+        }
+    }
+
+    /// A node, all that grew from one, a branch, or all.
+    async fn deletes(&mut self) {
+        let known = self.known_nodes().await;
+        let Some(target) = self.random.pick(&known).copied() else { return };
+        let tree = self.lab.tree().await;
+        let how = HowToDelete { subtree: self.random.percent(20), ..HowToDelete::default() };
+        let (app, caller) = (self.lab.app.clone(), self.lab.caller());
+        let (what, asked): (_, Vec<SnapshotId>) = if self.random.percent(20) {
+            let branch = self.random.pick(&tree.forest.branches).unwrap().id;
+            let nodes = tree.forest.nodes.iter().filter(|node| node.branch_id == branch).map(|node| node.id).collect();
+            match app.delete_branch(&caller, branch, how).await {
+                Ok(Answer::Accepted((_, id))) => (id, nodes),
+                other => return self.tell(format!("deletion of a branch: {:?}", other.map(|_| "planned"))),
+            }
+        } else if self.random.percent(8) {
+            match app.delete_tree(&caller, self.lab.server, how).await {
+                Ok(Answer::Accepted((_, id))) => (id, known.clone()),
+                other => panic!("deletion of the tree: {:?}", other.map(|_| "planned")),
+            }
+        } else {
+            let mut nodes = vec![target];
+            for (_, node) in tree.forest.preorder() {
+                if how.subtree && node.parent_id.is_some_and(|parent| nodes.contains(&parent)) {
+                    nodes.push(node.id);
+                }
+            }
+            match app.delete_snapshot(&caller, target, how).await {
+                Ok(Answer::Accepted((_, id))) => (id, nodes),
+                other => panic!("deletion of {target}: {:?}", other.map(|_| "planned")),
+            }
+        };
+        self.tell(format!("asks for the deletion of {asked:?}"));
+        let ended = self.carry_out(what, "deletion").await;
+        for number in ended.written.before.iter().chain(&ended.written.after) {
+            write(&mut self.model.live, *number);
+        }
+        let succeeded = ended.operation.status == OperationStatus::Succeeded;
+        let left: Vec<SnapshotId> = known.into_iter().filter(|id| !succeeded || !asked.contains(id)).collect();
+        assert_eq!(self.known_nodes().await, left, "just these are gone");
+    }
+
+    async fn sweeps(&mut self) {
+        ratoon::background::sweep::sweep(&self.lab.world).await.unwrap();
+        if self
+            .lab
+            .world
+            .store
+            .tree(self.lab.server)
+            .await
+            .unwrap()
+            .is_some_and(|tree| tree.record.operation_id.is_some())
+        {
+            let id = self.lab.last_operation().await;
+            let ended = self.carry_out(id, "tidying up").await;
+            for number in ended.written.before.iter().chain(&ended.written.after) {
+                write(&mut self.model.live, *number);
+            }
         }
     }
 
@@ -188,6 +252,11 @@ impl Simulation {
             let tree = self.lab.tree().await;
             let branch = self.random.pick(&tree.forest.branches).unwrap().id;
             target = tree.forest.tip(branch).unwrap_or(target);
+        }
+        if !known.contains(&target) {
+            let refused = self.lab.ask_restore(target, |_| {}).await;
+            assert!(refused.is_err(), "a branch whose nodes were deleted begins at a joint");
+            return;
         }
         if self.model.nodes[&target].is_ambiguous() {
             return;
@@ -374,7 +443,7 @@ impl Simulation {
             assert!(*bytes == disk.bytes, "live disk {key} ({}) does not hold what it should", disk.line);
         }
         let Some(tree) = lab.world.store.tree(lab.server).await.unwrap() else { return };
-        for node in &tree.forest.nodes {
+        for node in tree.forest.nodes.iter().filter(|node| !node.hidden) {
             let parts = tree.disks_of(node.id);
             let model = self
                 .model
@@ -388,6 +457,6 @@ impl Simulation {
                 assert!(bytes.as_ref() == Some(&disk.bytes), "disk {} of node {} has changed", disk.line, node.name);
             }
         }
-        self.model.nodes.retain(|id, _| tree.forest.node(*id).is_some());
+        self.model.nodes.retain(|id, _| tree.forest.node(*id).is_some_and(|node| !node.hidden));
     }
 }

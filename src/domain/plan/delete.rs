@@ -181,12 +181,7 @@ fn must_be_deletable(node: &Snapshot) -> Result<()> {
 
 /// Which doomed nodes leave the forest and which stay as joints. A node stays while two subtrees part at it, or while storage
 /// holds a part of it. What stays below decides what stays above, so the forest is walked from its leaves.
-fn shape(
-    forest: &Forest,
-    doomed: &BTreeSet<SnapshotId>,
-    held: &BTreeMap<SnapshotId, String>,
-    plan: &mut DeletePlan,
-) {
+fn shape(forest: &Forest, doomed: &BTreeSet<SnapshotId>, held: &BTreeMap<SnapshotId, String>, plan: &mut DeletePlan) {
     let mut gone: BTreeSet<SnapshotId> = BTreeSet::new();
     for (_, node) in forest.preorder().into_iter().rev().filter(|(_, node)| doomed.contains(&node.id)) {
         let subtrees = below(forest, node.id, &gone).len();

@@ -177,9 +177,20 @@ impl SnapshotDriver for CinderDriver {
         Ok(())
     }
 
-    async fn purge(&self, call: &Call, layer: &Layer, _origin: Option<DiskSnapshotId>) -> Result<()> {
+    async fn purge(&self, call: &Call, layer: &Layer, _origin: Option<DiskSnapshotId>) -> Result<bool> {
+        let id = volume_id(layer)?;
+        let Some(volume) = self.admin.volume(id).await? else { return Ok(true) };
+        // One that is being deleted already, or that Cinder failed to delete, is ours to delete once more.
+        let leaving = volume.status.contains("deleting");
+        if !leaving && (layer.parked_mark.is_empty() || volume.updated_at.as_ref() != Some(&layer.parked_mark)) {
+            return Ok(false);
+        }
         let cinder = self.owner(call).await?;
-        wait::until_removed(&self.waiting, &cinder, wait::Object::Volume { id: volume_id(layer)? }).await
+        wait::until_removed(&self.waiting, &cinder, wait::Object::Volume { id }).await.map(|()| true)
+    }
+
+    async fn exists(&self, layer: &Layer) -> Result<bool> {
+        Ok(self.admin.volume(volume_id(layer)?).await?.is_some())
     }
 
     async fn users(&self, layer: &Layer) -> Result<Vec<String>> {

@@ -170,17 +170,24 @@ impl SnapshotDriver for Attached {
             .await
     }
 
-    async fn purge(&self, _call: &Call, layer: &Layer, _origin: Option<DiskSnapshotId>) -> Result<()> {
+    async fn purge(&self, _call: &Call, layer: &Layer, _origin: Option<DiskSnapshotId>) -> Result<bool> {
         self.cloud
             .call("purge_volume", |state| {
-                let Some(volume) = state.volumes.get(&layer.backend_id) else { return Ok(()) };
+                let Some(volume) = state.volumes.get(&layer.backend_id) else { return Ok(true) };
+                if volume.updated.to_string() != layer.parked_mark {
+                    return Ok(false);
+                }
                 if volume.attached_to.is_some() || !volume.pictures.is_empty() {
                     return Err(Error::conflict(format!("Volume {} is in use or has snapshots.", layer.backend_id)));
                 }
                 state.volumes.remove(&layer.backend_id);
-                Ok(())
+                Ok(true)
             })
             .await
+    }
+
+    async fn exists(&self, layer: &Layer) -> Result<bool> {
+        self.cloud.call("show_volume", |state| Ok(state.volumes.contains_key(&layer.backend_id))).await
     }
 
     async fn users(&self, layer: &Layer) -> Result<Vec<String>> {

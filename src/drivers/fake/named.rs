@@ -175,19 +175,23 @@ impl SnapshotDriver for Named {
             .await
     }
 
-    async fn purge(&self, _call: &Call, layer: &Layer, _origin: Option<DiskSnapshotId>) -> Result<()> {
+    async fn purge(&self, _call: &Call, layer: &Layer, _origin: Option<DiskSnapshotId>) -> Result<bool> {
         self.cloud
             .call("purge_image", |state| {
-                let Some(image) = state.images.get(&layer.backend_id) else { return Ok(()) };
+                let Some(image) = state.images.get(&layer.backend_id) else { return Ok(true) };
                 let parked = image.name == parked_name(layer.id);
                 if !parked || !image.watchers.is_empty() || !image.pictures.is_empty() {
                     return Err(Error::conflict(format!("Image {} is in use or has snapshots.", layer.backend_id)));
                 }
                 state.images.remove(&layer.backend_id);
                 empty_trash(state);
-                Ok(())
+                Ok(true)
             })
             .await
+    }
+
+    async fn exists(&self, layer: &Layer) -> Result<bool> {
+        self.cloud.call("show_image", |state| Ok(state.images.contains_key(&layer.backend_id))).await
     }
 
     async fn users(&self, layer: &Layer) -> Result<Vec<String>> {

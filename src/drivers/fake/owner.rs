@@ -299,6 +299,20 @@ impl FakeCloud {
         detach(&mut state, id, OWNER, volume)
     }
 
+    /// The owner deletes a volume.
+    ///
+    /// # Errors
+    /// While it is attached or has snapshots.
+    pub fn owner_delete_volume(&self, volume: &str) -> Result<()> {
+        let mut state = self.state();
+        let found = state.volume(volume)?;
+        if found.attached_to.is_some() || !found.pictures.is_empty() {
+            return Err(Error::conflict(format!("Volume {volume} is in use or has snapshots.")));
+        }
+        state.volumes.remove(volume);
+        Ok(())
+    }
+
     /// The owner writes on a volume through another server: it is no longer what it was.
     ///
     /// # Errors

@@ -150,12 +150,22 @@ impl SnapshotDriver for RbdDriver {
             .await
     }
 
-    async fn purge(&self, _call: &Call, layer: &Layer, origin: Option<DiskSnapshotId>) -> Result<()> {
+    /// Nobody but operators can write to a parked image.
+    async fn purge(&self, _call: &Call, layer: &Layer, origin: Option<DiskSnapshotId>) -> Result<bool> {
         let (pool, carriers, layer) = (self.pool_of(layer), self.carrier_pool_of(layer), layer.clone());
         self.cluster
             .run("purge an RBD image", move |connection| {
                 let (pool, carriers) = open_all(connection, &pool, carriers.as_deref())?;
-                purge(&pool, carriers.as_ref(), &layer, origin)
+                purge(&pool, carriers.as_ref(), &layer, origin).map(|()| true)
+            })
+            .await
+    }
+
+    async fn exists(&self, layer: &Layer) -> Result<bool> {
+        let (pool, layer) = (self.pool_of(layer), layer.clone());
+        self.cluster
+            .run_briefly("look for an RBD image", move |connection| {
+                Ok(open::find(&Pool::open(connection, &pool)?, &layer, Access::Read)?.is_some())
             })
             .await
     }

@@ -159,16 +159,14 @@ pub(super) fn discard(pool: &Pool, carriers: Option<&Pool>, origin: DiskSnapshot
 
 /// Removes a parked layer, and the carrier that it was made of if that serves nobody else. Never a head: the name must be
 /// that of a parked one.
-pub(super) fn purge(
-    pool: &Pool,
-    carriers: Option<&Pool>,
-    layer: &Layer,
-    origin: Option<DiskSnapshotId>,
-) -> Result<()> {
+pub(super) fn purge(pool: &Pool, carriers: Option<&Pool>, layer: &Layer, origin: Option<DiskSnapshotId>) -> Result<()> {
     let name = layer_name(layer.id);
     match pool.name_of(&layer.backend_id)? {
         Some(other) if other != name => {
-            return Err(Error::conflict(format!("RBD image {}/{other} is not parked and is not removed.", pool.name())));
+            return Err(Error::conflict(format!(
+                "RBD image {}/{other} is not parked and is not removed.",
+                pool.name()
+            )));
         }
         Some(_) => {
             if let Some(image) = pool.open_id(&layer.backend_id, Access::Read)? {

@@ -1,9 +1,9 @@
 //! What the deletion planner decides, and what it refuses.
 
 use super::*;
+use crate::domain::disk::LayerRole;
 use crate::domain::forest::tests::{Grove, grove};
 use crate::domain::plan::capture::tests::Scene;
-use crate::domain::disk::LayerRole;
 use crate::domain::snapshot::Protection;
 use crate::error::Kind;
 
@@ -145,7 +145,10 @@ fn a_protected_snapshot_is_refused_wherever_it_is_asked_for_with_who_and_why() {
     for words in ["e", "subtree a", "branch side", "tree"] {
         let refused = plan(&no_storage(&grove.forest), target(&grove, words)).unwrap_err();
         assert_eq!(refused.kind(), Kind::Conflict, "{words}");
-        assert!(refused.to_string().contains("alice") && refused.to_string().contains("auditors"), "{words}: {refused}");
+        assert!(
+            refused.to_string().contains("alice") && refused.to_string().contains("auditors"),
+            "{words}: {refused}"
+        );
     }
     assert!(plan(&no_storage(&grove.forest), target(&grove, "d")).is_ok(), "its neighbours are not protected");
 }
@@ -339,9 +342,9 @@ fn a_disk_that_had_to_stay_goes_when_its_last_clone_is_gone() {
     let nodes: Vec<Snapshot> = forest.nodes.iter().filter(|node| node.branch_id != main).cloned().collect();
     let rest = nodes.into_iter().map(|node| Snapshot { parent_id: None, ..node }).collect();
     let branches = forest.branches.iter().filter(|branch| branch.id != main).cloned();
-    let branches = branches.map(|branch| crate::domain::snapshot::Branch { fork_snapshot_id: None, ..branch }).collect();
-    store.scene.grove.forest =
-        Forest::new(forest.server_id, rest, branches, forest.current, forest.current_branch, 1);
+    let branches =
+        branches.map(|branch| crate::domain::snapshot::Branch { fork_snapshot_id: None, ..branch }).collect();
+    store.scene.grove.forest = Forest::new(forest.server_id, rest, branches, forest.current, forest.current_branch, 1);
     let c = store.scene.node("c");
     store.scene.parts.retain(|part| part.snapshot_id == c);
     assert_eq!(store.delete("leftovers", false), "", "the head was made of it");
