@@ -150,10 +150,7 @@ fn name_unserved(
             return Err(Error::conflict(format!("No driver serves volume {} of the server.", volume.volume_id))
                 .remedy("Enable the driver in ratoon.conf, leave the volume out with exclude_disks, or detach it."));
         }
-        left_out.push(LeftOut {
-            key: volume.volume_id.clone(),
-            reason: "excluded by the caller; no driver serves it".to_owned(),
-        });
+        left_out.push(LeftOut::never(volume.volume_id.clone(), "excluded by the caller; no driver serves it"));
     }
     Ok(())
 }

@@ -7,7 +7,7 @@ use super::plan_view::PlanView;
 use super::policy::Rule;
 use super::snapshot_create::{Subject, new_branch, new_operation, new_snapshot};
 use super::{Answer, App, RequestContext, check_name};
-use crate::domain::disk::{DiskSnapshot, Layer, LayerRole, Placement};
+use crate::domain::disk::{DiskSnapshot, Layer, LayerRole, LeftOut, Placement};
 use crate::domain::plan::BranchChoice;
 use crate::domain::plan::restore::{self, Comeback, RestorePlan, RestoreRequest, RestoreWorld, Safety};
 use crate::domain::snapshot::{Snapshot, SnapshotStatus};
@@ -254,9 +254,11 @@ impl Rows<'_> {
         let mut parts = Vec::new();
         for live in &self.look.live {
             if let Some(reason) = &live.disk.unsupported {
-                snapshot
-                    .left_out
-                    .push(crate::domain::disk::LeftOut { key: live.disk.key.clone(), reason: reason.clone() });
+                snapshot.left_out.push(LeftOut {
+                    key: live.disk.key.clone(),
+                    reason: reason.clone(),
+                    disk_id: Some(live.layer.disk_id),
+                });
                 continue;
             }
             let id = DiskSnapshotId::new();

@@ -96,10 +96,21 @@ pub struct FoundDisk {
 /// Something found on the server that snapshots do not cover.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LeftOut {
-    /// Its name: `disk.swap`, `disk.config`.
+    /// Its name: `disk.swap`, `disk.config`, a volume's id.
     pub key: String,
     /// Why.
     pub reason: String,
+    /// The disk, where it could have been captured: it stays the same through all its layers, and its rows may be gone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk_id: Option<DiskId>,
+}
+
+impl LeftOut {
+    /// One that is never captured.
+    #[must_use]
+    pub fn never(key: String, reason: &str) -> Self {
+        Self { key, reason: reason.to_owned(), disk_id: None }
+    }
 }
 
 /// All that one driver found on a server.

@@ -183,7 +183,12 @@ fn excluded_places(
         if excluded.contains(&place) {
             continue;
         }
-        left_out.push(LeftOut { key: world.live[place].disk.key.clone(), reason: "excluded by the caller".to_owned() });
+        let live = &world.live[place];
+        left_out.push(LeftOut {
+            key: live.disk.key.clone(),
+            reason: "excluded by the caller".to_owned(),
+            disk_id: Some(live.layer.disk_id),
+        });
         excluded.push(place);
     }
     Ok(excluded)

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::disk::{DiskKind, DiskSnapshot, Layer, LayerRole, Placement};
+use crate::domain::disk::{DiskKind, DiskSnapshot, Layer, LayerRole, LeftOut, Placement};
 use crate::domain::forest::Forest;
 use crate::domain::plan::{BranchChoice, LiveDisk, names_disk, refuse_busy, refuse_unsupported};
 use crate::domain::quota::Need;
@@ -145,11 +145,7 @@ pub fn plan(world: &RestoreWorld<'_>, request: &RestoreRequest) -> Result<Restor
     refuse_busy(world.server, &[ServerStatus::Active, ServerStatus::Shutoff], "restored")?;
 
     let (moves, whole) = moves(world, request)?;
-    let leaves = if whole {
-        leaves(world, &moves, &target.left_out.iter().map(|out| out.key.clone()).collect::<Vec<_>>())
-    } else {
-        vec![]
-    };
+    let leaves = if whole { leaves(world, &moves, &target.left_out) } else { vec![] };
     for place in moves.iter().filter_map(|disk| disk.live).chain(leaves.iter().copied()) {
         let disk = &world.live[place].disk;
         if let Some(reason) = &disk.unsupported {
@@ -341,12 +337,9 @@ pub fn size_bytes_min(server: &ServerFacts, kind: DiskKind, part: &DiskSnapshot)
 }
 
 /// Live disks that a whole restore takes off the server: attached volumes that the node neither has nor left out on purpose.
-fn leaves(world: &RestoreWorld<'_>, moves: &[DiskMove], left_out: &[String]) -> Vec<usize> {
+fn leaves(world: &RestoreWorld<'_>, moves: &[DiskMove], left_out: &[LeftOut]) -> Vec<usize> {
     let stays_by_choice = |live: &LiveDisk| {
-        left_out.iter().any(|key| {
-            *key == live.disk.key
-                || world.layers.iter().any(|layer| layer.key == *key && layer.disk_id == live.layer.disk_id)
-        })
+        left_out.iter().any(|out| out.key == live.disk.key || out.disk_id == Some(live.layer.disk_id))
     };
     (0..world.live.len())
         .filter(|place| (world.placement)(&world.live[*place].disk.backend) == Placement::Attached)

@@ -18,10 +18,10 @@ pub(super) async fn discover(admin: &Cinder, server: &ServerFacts) -> Result<Fou
     for (index, attached) in server.volumes.iter().enumerate() {
         match admin.volume(&attached.volume_id).await? {
             Some(volume) => seen.push((index, attached, volume)),
-            None => found.left_out.push(LeftOut {
-                key: attached.volume_id.clone(),
-                reason: "Nova shows it attached, but Cinder knows no such volume".to_owned(),
-            }),
+            None => found.left_out.push(LeftOut::never(
+                attached.volume_id.clone(),
+                "Nova shows it attached, but Cinder knows no such volume",
+            )),
         }
     }
     let boot = boot_volume(server, seen.iter().map(|(_, attached, volume)| (*attached, volume)));

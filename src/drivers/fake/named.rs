@@ -74,7 +74,7 @@ impl SnapshotDriver for Named {
                 let mut found = Found::default();
                 for (position, (key, id)) in (0..).zip(state.heads(server.id)) {
                     if key == "disk.swap" || key == "disk.config" {
-                        found.left_out.push(LeftOut { key, reason: "is not a disk to go back to".to_owned() });
+                        found.left_out.push(LeftOut::never(key, "is not a disk to go back to"));
                         continue;
                     }
                     let image = state.image(&id)?;

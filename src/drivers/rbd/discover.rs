@@ -50,13 +50,13 @@ pub(super) fn discover(pool: &Pool, backend: &str, server: &ServerFacts) -> Resu
         let key = rest.strip_prefix('_').unwrap_or(rest).to_owned();
         match parse_head(&listed.name).map(|(_, key)| role(key)) {
             Some(Role::Disk(kind)) => disks.push((key, kind, listed)),
-            Some(Role::LeftOut(reason)) => found.left_out.push(LeftOut { key, reason: reason.to_owned() }),
-            None => found.left_out.push(LeftOut { key, reason: UNKNOWN.to_owned() }),
+            Some(Role::LeftOut(reason)) => found.left_out.push(LeftOut::never(key, reason)),
+            None => found.left_out.push(LeftOut::never(key, UNKNOWN)),
         }
     }
     if !disks.iter().any(|(_, kind, _)| *kind == DiskKind::System) {
         let others = std::mem::take(&mut disks).into_iter();
-        found.left_out.extend(others.map(|(key, ..)| LeftOut { key, reason: NO_SYSTEM_DISK.to_owned() }));
+        found.left_out.extend(others.map(|(key, ..)| LeftOut::never(key, NO_SYSTEM_DISK)));
     }
     disks.sort_by_key(|(key, ..)| order(key));
     found.left_out.sort_by(|a, b| a.key.cmp(&b.key));

@@ -385,10 +385,13 @@ fn volumes_that_stay_the_same_are_not_touched_up_to_the_first_change() {
 fn what_the_node_left_out_on_purpose_stays_attached_behind_its_disks() {
     let mut scene = scene(&["disk", "data"]);
     scene.attach("scratch");
-    scene.grove.forest.nodes[0].left_out =
-        vec![crate::domain::disk::LeftOut { key: "scratch".into(), reason: "excluded by the caller".into() }];
-    let plan = ask(&scene, to("a")).unwrap();
-    assert_eq!((plan.leaves.as_slice(), plan.order.as_slice()), (&[][..], &[Slot::Comes(1), Slot::Stays(2)][..]));
+    let disk_id = Some(scene.layer("scratch").disk_id);
+    let out = |key: &str, disk_id| LeftOut { key: key.into(), reason: "excluded by the caller".into(), disk_id };
+    for left_out in [out("scratch", None), out("replaced since", disk_id)] {
+        scene.grove.forest.nodes[0].left_out = vec![left_out];
+        let plan = ask(&scene, to("a")).unwrap();
+        assert_eq!((plan.leaves.as_slice(), plan.order.as_slice()), (&[][..], &[Slot::Comes(1), Slot::Stays(2)][..]));
+    }
     let plan = ask(&scene, to("b")).unwrap();
     assert_eq!(plan.leaves, [2], "b knows nothing of it");
 }

@@ -71,7 +71,7 @@ fn what_the_node_left_out_does_not_give_way_to_a_disk_of_its_own_line() {
     scene.layers.push(beside.clone());
     scene.show(&beside);
     scene.grove.forest.nodes[0].left_out =
-        vec![crate::domain::disk::LeftOut { key: "beside".into(), reason: "excluded by the caller".into() }];
+        vec![crate::domain::disk::LeftOut::never("beside".into(), "excluded by the caller")];
     let plan = ask(&scene, to("a")).unwrap();
     assert_eq!(plan.moves[1].live, None, "data comes back beside it");
     assert_eq!(plan.leaves, Vec::<usize>::new());
