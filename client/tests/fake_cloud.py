@@ -34,6 +34,8 @@ def snapshot(number, name, **more):
         "status": "available",
         "hidden": False,
         "safety": False,
+        "protected": False,
+        "protection": None,
         "parent_id": None,
         "branch_id": uid(50),
         "branch": "main",
@@ -177,7 +179,7 @@ class Cloud:
             def do(self):
                 cloud.answer(self)
 
-            do_GET = do_POST = do_PATCH = do
+            do_GET = do_POST = do_PATCH = do_DELETE = do
 
         self.http = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self.http.server_port}"
@@ -203,7 +205,7 @@ class Cloud:
     def asked(self, method, path):
         """The bodies (or queries, of a GET) of the requests to this path."""
         return [
-            body if method != "GET" else query
+            query if method in ("GET", "DELETE") else body
             for one, where, query, body in self.requests
             if (one, where) == (method, path)
         ]
@@ -239,12 +241,15 @@ class Cloud:
             (r"POST /snap/v1/snapshots", self._create),
             (r"GET /snap/v1/snapshots/([^/]+)", self._get_snapshot),
             (r"PATCH /snap/v1/snapshots/([^/]+)", self._patch_snapshot),
+            (r"DELETE /snap/v1/snapshots/([^/]+)", self._delete_snapshot),
             (r"POST /snap/v1/snapshots/([^/]+)/restore", self._restore_snapshot),
             (r"GET /snap/v1/servers/([^/]+)/branches", self._list_branches),
             (r"GET /snap/v1/servers/([^/]+)/tree", self._tree),
+            (r"DELETE /snap/v1/servers/([^/]+)/tree", self._delete_tree),
             (r"GET /snap/v1/servers/([^/]+)", self._server),
             (r"GET /snap/v1/branches/([^/]+)", self._get_branch),
             (r"PATCH /snap/v1/branches/([^/]+)", self._patch_branch),
+            (r"DELETE /snap/v1/branches/([^/]+)", self._delete_branch),
             (r"POST /snap/v1/branches/([^/]+)/restore", self._restore_branch),
             (r"GET /snap/v1/operations", self._list_operations),
             (r"GET /snap/v1/operations/([^/]+)", self._get_operation),
@@ -343,7 +348,12 @@ class Cloud:
 
     def _list_snapshots(self, handler, query, body):
         found = self.snapshots
-        for key in ("server_id", "status", "branch", "name"):
+        # As the service: a key that it does not know is refused.
+        known = "server_id status branch_id name hidden project_id all_projects"
+        for key in query:
+            if key not in known.split() + ["limit", "marker", "sort"]:
+                return handler.fail(400, f"There is no query parameter {key}.")
+        for key in ("server_id", "status", "branch_id", "name"):
             if key in query:
                 found = [one for one in found if one[key] == query[key]]
         if "marker" in query:
@@ -385,6 +395,26 @@ class Cloud:
         one = self._one(self.snapshots, wanted)
         one["operation_id"] = OPERATION
         return handler.send(202, {"snapshot": {**one, "status": "restoring"}})
+
+    def _deletion(self, handler, noun, thing, query):
+        if query.get("dry_run"):
+            plan = {"kind": "snapshot_delete", "tree_generation": 12, "loses": ["x"]}
+            return handler.send(200, {"plan": plan})
+        if thing is None:
+            return handler.fail(404, f"There is no such {noun}.")
+        self.course = [{**look, "kind": "snapshot_delete"} for look in self.course]
+        return handler.send(202, {noun: {**thing, "operation_id": OPERATION}})
+
+    def _delete_snapshot(self, handler, wanted, query, body):
+        one = self._one(self.snapshots, wanted)
+        self._deletion(handler, "snapshot", one, query)
+
+    def _delete_branch(self, handler, wanted, query, body):
+        one = self._one(self.branches, wanted)
+        self._deletion(handler, "branch", one, query)
+
+    def _delete_tree(self, handler, server, query, body):
+        self._deletion(handler, "tree", {"server_id": server}, query)
 
     def _list_branches(self, handler, server, query, body):
         handler.send(200, {"branches": self.branches})

@@ -121,7 +121,7 @@ def test_list_sends_every_filter(snap, cloud):
     assert cloud.asked("GET", SNAPSHOTS) == [
         {
             "server_id": SERVER,
-            "branch": "main",
+            "branch_id": fake_cloud.uid(50),
             "status": "error",
             "project_id": fake_cloud.PROJECT,
             "all_projects": "true",
@@ -173,6 +173,94 @@ def test_set(snap, cloud):
     assert cloud.asked("PATCH", f"{SNAPSHOTS}/{FRESH}") == [
         {"snapshot": {"name": "older", "description": ""}}
     ]
+
+
+def test_protect_and_take_it_off(snap, cloud):
+    assert snap("set", "--protected", "fresh").code == 0
+    assert snap("set", "--protected-reason", "audit", "fresh").code == 0
+    assert snap("unset", "--protected", "--description", "fresh").code == 0
+    assert cloud.asked("PATCH", f"{SNAPSHOTS}/{FRESH}") == [
+        {"snapshot": {"protected": True}},
+        {"snapshot": {"protected": True, "protected_reason": "audit"}},
+        {"snapshot": {"protected": False, "description": ""}},
+    ]
+
+
+def test_show_tells_who_protects(snap, cloud):
+    since = "2026-11-01T02:00:00Z"
+    protection = {"user_id": "alice", "reason": "audit", "since": since}
+    cloud.snapshots[0]["protection"] = protection
+    assert snap("show", "fresh", "-f", "json").json["protection"] == protection
+    assert "by user alice since 2026-11-01 02:00: audit" in snap("show", "fresh").out
+
+
+def test_a_branch_by_name_needs_its_server(snap):
+    ran = snap("list", "--branch", "main")
+    assert ran.code == 1
+    assert "--server" in ran.err
+
+
+# delete
+
+
+def test_delete(snap, cloud):
+    ran = snap("delete", "fresh", terminal=True)
+    assert (ran.code, ran.out, ran.err) == (0, "", "")
+    assert cloud.asked("DELETE", f"{SNAPSHOTS}/{FRESH}") == [{}]
+
+
+def test_delete_of_several_goes_on_after_a_failure(snap, cloud):
+    cloud.errors["DELETE", f"{SNAPSHOTS}/{FRESH}"] = (409, "It is protected.")
+    ran = snap("delete", "missing", "fresh", "upgraded")
+    assert ran.code == 1
+    assert "no snapshot has the name 'missing'" in ran.err
+    assert "It is protected. (HTTP 409, req-" in ran.err
+    assert ran.err.endswith("2 of 3 could not be deleted\n")
+    assert cloud.asked("DELETE", f"{SNAPSHOTS}/{UPGRADED}") == [{}]
+
+
+def test_delete_waits(snap):
+    ran = snap("delete", "--wait", "fresh")
+    assert ran.code == 0
+    assert "deletion: succeeded" in ran.err
+
+
+def test_delete_dry_run(snap, cloud):
+    ran = snap("delete", "--dry-run", "--subtree", "fresh")
+    assert ran.code == 0
+    assert ran.out.startswith("Plan of a deletion; nothing has been done.")
+    assert "Will be lost:\n  x" in ran.out
+    assert cloud.asked("DELETE", f"{SNAPSHOTS}/{FRESH}") == [
+        {"subtree": "true", "dry_run": "true"}
+    ]
+
+
+def test_delete_of_a_subtree_asks_at_a_terminal(snap, cloud):
+    declined = snap("delete", "--subtree", "fresh", answer="\n")
+    assert (declined.code, declined.err.endswith("nothing more has been done\n")) == (
+        1,
+        True,
+    )
+    assert snap("delete", "--subtree", "fresh", answer="y\n").code == 0
+    assert cloud.asked("DELETE", f"{SNAPSHOTS}/{FRESH}")[-1] == {
+        "subtree": "true",
+        "tree_generation": "12",
+    }
+
+
+def test_delete_of_all(snap, cloud):
+    tree = f"/snap/v1/servers/{SERVER}/tree"
+    assert snap("delete", "--all", "--server", "web-01", "--yes").code == 0
+    assert cloud.asked("DELETE", tree) == [{}]
+    for wrong in (["--all"], ["--all", "--server", "web-01", "fresh"], []):
+        assert snap("delete", *wrong).code == 1
+    assert len(cloud.asked("DELETE", tree)) == 1
+
+
+def test_branch_delete(snap, cloud):
+    path = f"/snap/v1/branches/{fake_cloud.uid(50)}"
+    assert snap("branch", "delete", "web-01", "main", "--wait").code == 0
+    assert cloud.asked("DELETE", path) == [{}]
 
 
 def test_set_of_nothing_asks_nothing(snap, cloud):

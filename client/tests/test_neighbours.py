@@ -9,11 +9,14 @@ COMMANDS = {
     "server snapshot list",
     "server snapshot show",
     "server snapshot set",
+    "server snapshot unset",
+    "server snapshot delete",
     "server snapshot restore",
     "server snapshot tree",
     "server snapshot branch list",
     "server snapshot branch set",
     "server snapshot branch restore",
+    "server snapshot branch delete",
     "server snapshot operation list",
     "server snapshot operation show",
     "server snapshot operation cancel",
@@ -57,7 +60,8 @@ def test_complete_lists_them(openstack):
     ran = openstack("complete")
     assert ran.code == 0
     assert (
-        "cmds_server_snapshot='branch create list operation restore set show tree'"
+        "cmds_server_snapshot='branch create delete list operation restore set show "
+        "tree unset'"
         in ran.out
     )
     assert "cmds_server_snapshot_operation='cancel list show'" in ran.out

@@ -72,6 +72,7 @@ async fn a_malformed_request_is_refused_with_the_name_of_the_field() {
         ("/v1/snapshots?marker=00000000-0000-0000-0000-000000000000", "to go on from"),
         ("/v1/snapshots?sort=size", "cannot be sorted by size"),
         ("/v1/snapshots?all_projects=maybe", "true or false"),
+        ("/v1/snapshots?hidden=perhaps", "true or false"),
         ("/v1/operations?status=happy", "no status happy"),
         ("/v1/servers?sort=created_at:asc", "order of their ids"),
     ] {
@@ -97,12 +98,15 @@ async fn what_is_not_there_is_not_found() {
         for (method, path, body) in [
             ("GET", format!("/v1/snapshots/{id}"), None),
             ("PATCH", format!("/v1/snapshots/{id}"), Some(json!({ "snapshot": { "name": "x" } }))),
+            ("DELETE", format!("/v1/snapshots/{id}"), None),
             ("POST", format!("/v1/snapshots/{id}/restore"), restore()),
             ("GET", format!("/v1/branches/{id}"), None),
             ("PATCH", format!("/v1/branches/{id}"), Some(json!({ "branch": { "name": "x" } }))),
+            ("DELETE", format!("/v1/branches/{id}"), None),
             ("POST", format!("/v1/branches/{id}/restore"), restore()),
             ("GET", format!("/v1/servers/{id}"), None),
             ("GET", format!("/v1/servers/{id}/tree"), None),
+            ("DELETE", format!("/v1/servers/{id}/tree"), None),
             ("GET", format!("/v1/servers/{id}/branches"), None),
             ("GET", format!("/v1/operations/{id}"), None),
             ("POST", format!("/v1/operations/{id}/cancel"), None),

@@ -66,6 +66,16 @@ class LeftOut(columns.FormattableColumn):
         return "\n".join(f"{one['key']}: {one['reason']}" for one in self._value or [])
 
 
+class Protection(columns.FormattableColumn):
+    def human_readable(self):
+        if not self._value:
+            return ""
+        since = text.minute(self._value.get("since"))
+        words = f"by user {self._value.get('user_id')} since {since}"
+        reason = text.clean(self._value.get("reason"))
+        return f"{words}: {reason}" if reason else words
+
+
 class Lines(columns.FormattableColumn):
     def human_readable(self):
         return "\n".join(self._value or [])

@@ -68,6 +68,17 @@ def branch(client, server, name_or_id):
     return found[0]
 
 
+def branch_id(client, server, name_or_id):
+    """A branch's id; `server` is the id of the one whose branches are meant."""
+    if _is_id(name_or_id):
+        return name_or_id
+    if server is None:
+        raise exceptions.CommandError(
+            f"which server's branch is '{name_or_id}'? --server tells, or the branch's id"
+        )
+    return branch(client, server, name_or_id).id
+
+
 def project_id(conn, name_or_id, domain=None):
     """A project's id; taken as it is where the user may not look projects up."""
     query = {}

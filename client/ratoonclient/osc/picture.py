@@ -26,6 +26,7 @@ FLAGS = (
     ("S", "safety snapshot", lambda node: node.get("safety")),
     ("P", "partial", lambda node: node.get("partial")),
     ("H", "hidden", lambda node: node.get("hidden")),
+    ("L", "protected", lambda node: node.get("protected")),
     ("!", "error", lambda node: (node.get("status") or "").startswith("error")),
 )
 
@@ -110,6 +111,10 @@ def _footer(tree):
     shown = [f"{flag} {words}" for flag, words, has in FLAGS if any(map(has, nodes))]
     if shown:
         lines.append("flags: " + ", ".join(shown))
+    for node in nodes:
+        if node.get("hidden") and node.get("hidden_reason"):
+            name = text.clean(node.get("name")) or text.short_id(node["id"])
+            lines.append(f"'{name}' was deleted and stays: {node['hidden_reason']}")
     if tree.get("operation_id"):
         lines.append(f"operation {tree['operation_id']} is at work on this tree")
     return lines

@@ -5,7 +5,11 @@ Pure: the API's plan in, lines out.
 
 from ratoonclient.osc import text
 
-_DOING = {"snapshot_create": "snapshot", "snapshot_restore": "restore"}
+_DOING = {
+    "snapshot_create": "snapshot",
+    "snapshot_restore": "restore",
+    "snapshot_delete": "deletion",
+}
 
 _SAFETY = {
     "take": "taken first, so that the present state can be come back to",
@@ -48,11 +52,12 @@ def stops(plan):
 
 
 def _facts(plan):
+    deletes = plan.get("kind") == "snapshot_delete"
     facts = [
         ("server", "is stopped meanwhile" if stops(plan) else "is not stopped"),
         ("branch", _branch(plan)),
         ("safety snapshot", _SAFETY.get(plan.get("safety"))),
-        ("needs of quota", _needs(plan.get("needs") or {})),
+        ("needs of quota", None if deletes else _needs(plan.get("needs") or {})),
         ("data copied", text.size(plan.get("bytes_copied") or 0)),
         ("tree generation", plan.get("tree_generation")),
     ]

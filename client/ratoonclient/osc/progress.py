@@ -11,7 +11,11 @@ from osc_lib import exceptions
 
 from ratoonclient.v1 import _proxy
 
-_DOING = {"snapshot_create": "snapshot", "snapshot_restore": "restore"}
+_DOING = {
+    "snapshot_create": "snapshot",
+    "snapshot_restore": "restore",
+    "snapshot_delete": "deletion",
+}
 
 
 class Progress:

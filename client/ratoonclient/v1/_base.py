@@ -20,7 +20,22 @@ class Resource(resource.Resource):
         return self
 
 
-class Restorable(Resource):
+class Deletable(Resource):
+    """What goes by an operation: the answer is the resource, on its way out."""
+
+    def remove(self, session, query):
+        self._translate_response(_delete(session, self._own_url, query))
+        return self
+
+    def plan_remove(self, session, query):
+        return delete_for_plan(session, self._own_url, query)
+
+    @property
+    def _own_url(self):
+        return f"{self.base_path}/{self.id}"
+
+
+class Restorable(Deletable):
     """What a server can be taken back to."""
 
     def restore(self, session, body):
@@ -43,6 +58,29 @@ def post(session, url, body):
 def post_for_plan(session, url, body):
     """Ask what an action would do; nothing is done and the plan is a plain dict."""
     return post(session, url, {**body, "dry_run": True}).json()["plan"]
+
+
+def delete(session, url, query):
+    """DELETE and return what the service says of the thing that goes."""
+    return _delete(session, url, query).json()
+
+
+def delete_for_plan(session, url, query):
+    """Ask what a deletion would do; nothing is done and the plan is a plain dict."""
+    return delete(session, url, {**query, "dry_run": "true"})["plan"]
+
+
+def delete_query(subtree=False, tree_generation=None):
+    query = {"subtree": "true"} if subtree else {}
+    if tree_generation is not None:
+        query["tree_generation"] = str(tree_generation)
+    return query
+
+
+def _delete(session, url, query):
+    response = session.delete(url, params=query, microversion=microversion(session))
+    exceptions.raise_from_response(response)
+    return response
 
 
 def microversion(session):

@@ -71,6 +71,19 @@ class Proxy(proxy.Proxy):
         body = _base.restore_body(disks, branch_name, safety_snapshot, None)
         return self._get_resource(_snapshot.Snapshot, snapshot).plan_restore(self, body)
 
+    def delete_snapshot(self, snapshot, subtree=False, tree_generation=None):
+        """Delete a snapshot, with `subtree` all that grew from it as well.
+
+        Returns the snapshot as it is now, with the `operation_id` to wait for.
+        """
+        query = _base.delete_query(subtree, tree_generation)
+        return self._get_resource(_snapshot.Snapshot, snapshot).remove(self, query)
+
+    def plan_delete_snapshot(self, snapshot, subtree=False):
+        query = _base.delete_query(subtree)
+        resource = self._get_resource(_snapshot.Snapshot, snapshot)
+        return resource.plan_remove(self, query)
+
     # Servers and their trees
 
     def servers(self, **query):
@@ -81,6 +94,14 @@ class Proxy(proxy.Proxy):
 
     def get_server_tree(self, server):
         return self._get_resource(_server.Server, server).tree(self)
+
+    def delete_server_tree(self, server, tree_generation=None):
+        """Delete all snapshots of a server; returns the tree as it was before."""
+        query = _base.delete_query(tree_generation=tree_generation)
+        return self._get_resource(_server.Server, server).remove_tree(self, query)
+
+    def plan_delete_server_tree(self, server):
+        return self._get_resource(_server.Server, server).plan_remove_tree(self)
 
     # Branches
 
@@ -110,6 +131,13 @@ class Proxy(proxy.Proxy):
     ):
         body = _base.restore_body(disks, branch_name, safety_snapshot, None)
         return self._get_resource(_branch.Branch, branch).plan_restore(self, body)
+
+    def delete_branch(self, branch, tree_generation=None):
+        query = _base.delete_query(tree_generation=tree_generation)
+        return self._get_resource(_branch.Branch, branch).remove(self, query)
+
+    def plan_delete_branch(self, branch):
+        return self._get_resource(_branch.Branch, branch).plan_remove(self, {})
 
     # Operations
 

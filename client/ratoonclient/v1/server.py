@@ -31,3 +31,9 @@ class Server(_base.Resource):
         )
         exceptions.raise_from_response(response)
         return response.json()["tree"]
+
+    def remove_tree(self, session, query):
+        return _base.delete(session, f"/servers/{self.id}/tree", query)["tree"]
+
+    def plan_remove_tree(self, session):
+        return _base.delete_for_plan(session, f"/servers/{self.id}/tree", {})

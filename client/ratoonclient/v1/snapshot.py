@@ -16,7 +16,14 @@ class Snapshot(_base.Restorable):
     commit_method = "PATCH"
 
     _query_mapping = resource.QueryParameters(
-        "server_id", "status", "branch", "name", "project_id", "all_projects", "sort"
+        "server_id",
+        "status",
+        "branch_id",
+        "name",
+        "hidden",
+        "project_id",
+        "all_projects",
+        "sort",
     )
 
     server_id = resource.Body("server_id")
@@ -24,14 +31,19 @@ class Snapshot(_base.Restorable):
     project_id = resource.Body("project_id")
     user_id = resource.Body("user_id")
     description = resource.Body("description")
-    #: creating, available, restoring or error
+    #: creating, available, restoring, error, deleting or error_deleting
     status = resource.Body("status")
     #: why the status is error
     fault = resource.Body("fault")
-    #: kept only because others stand on it
+    #: deleted, and kept only because others stand on it
     is_hidden = resource.Body("hidden", type=bool)
     #: taken by a restore of what it was about to leave
     is_safety = resource.Body("safety", type=bool)
+    #: nobody may delete it; `protection` tells who said so, when and why
+    is_protected = resource.Body("protected", type=bool)
+    protection = resource.Body("protection", type=dict)
+    #: why, to be given together with `is_protected`
+    protected_reason = resource.Body("protected_reason")
     #: the node the server now stands on
     is_current = resource.Body("current", type=bool)
     #: some disk was left out

@@ -1,7 +1,8 @@
-"""openstack server snapshot branch list, set, restore"""
+"""openstack server snapshot branch list, set, restore, delete"""
 
 from ratoonclient.osc import columns
 from ratoonclient.osc import command
+from ratoonclient.osc import delete
 from ratoonclient.osc import find
 from ratoonclient.osc import plan as _plan
 from ratoonclient.osc import progress
@@ -82,6 +83,42 @@ class RestoreBranch(command.ShowOne):
             progress.wait(self, branch.operation_id)
             branch = self.client.get_branch(branch.id)
         return columns.headings(SHOW), columns.of(branch, SHOW)
+
+
+class DeleteBranch(command.Command):
+    """Delete branches with their snapshots; never the one that the server is on"""
+
+    def get_parser(self, prog_name):
+        parser = super().get_parser(prog_name)
+        parser.add_argument("server", metavar="<server>", help="Server (name or ID)")
+        parser.add_argument(
+            "branches",
+            metavar="<branch>",
+            nargs="+",
+            help="Branch (name or ID; repeat for several)",
+        )
+        delete.add_options(parser)
+        return parser
+
+    def take_action(self, parsed_args):
+        server = find.server_id(self.conn, parsed_args.server)
+
+        def finder(words):
+            return lambda: find.branch(self.client, server, words)
+
+        def act(branch, generation):
+            return self.client.delete_branch(
+                branch, tree_generation=generation
+            ).operation_id
+
+        delete.run(
+            self,
+            parsed_args,
+            [(words, finder(words)) for words in parsed_args.branches],
+            act,
+            self.client.plan_delete_branch,
+            asks=True,
+        )
 
 
 def _add_branch(parser):

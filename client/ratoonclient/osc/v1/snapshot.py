@@ -1,7 +1,10 @@
-"""openstack server snapshot create, list, show, set, restore"""
+"""openstack server snapshot create, list, show, set, unset, restore, delete"""
+
+from osc_lib import exceptions
 
 from ratoonclient.osc import columns
 from ratoonclient.osc import command
+from ratoonclient.osc import delete
 from ratoonclient.osc import find
 from ratoonclient.osc import paging
 from ratoonclient.osc import plan as _plan
@@ -25,6 +28,7 @@ LIST_LONG = LIST + (
     ("Partial", "is_partial"),
     ("Safety", "is_safety"),
     ("Hidden", "is_hidden"),
+    ("Protected", "is_protected"),
     ("Description", "description"),
     ("Server ID", "server_id"),
     ("Project ID", "project_id"),
@@ -48,6 +52,7 @@ SHOW = (
     ("parent_id", "parent_id"),
     ("partial", "is_partial"),
     ("project_id", "project_id"),
+    ("protection", "protection", columns.Protection),
     ("safety", "is_safety"),
     ("server_id", "server_id"),
     ("server_name", "server_name"),
@@ -62,7 +67,6 @@ STATUSES = (
     "restoring",
     "error",
     "deleting",
-    "deleted",
     "error_deleting",
 )
 
@@ -134,7 +138,15 @@ class ListSnapshot(command.Lister):
             "--server", metavar="<server>", help="Only of this server (name or ID)"
         )
         parser.add_argument(
-            "--branch", metavar="<branch>", help="Only on this branch (name or ID)"
+            "--branch",
+            metavar="<branch>",
+            help="Only on this branch (ID; or name, together with --server)",
+        )
+        parser.add_argument(
+            "--hidden",
+            action="store_true",
+            help="Show those too that were deleted and had to stay as joints of "
+            "their tree",
         )
         parser.add_argument("--status", choices=STATUSES, help="Only with this status")
         parser.add_argument(
@@ -163,7 +175,11 @@ class ListSnapshot(command.Lister):
         if parsed_args.server:
             query["server_id"] = find.server_id(self.conn, parsed_args.server)
         if parsed_args.branch:
-            query["branch"] = parsed_args.branch
+            query["branch_id"] = find.branch_id(
+                self.client, query.get("server_id"), parsed_args.branch
+            )
+        if parsed_args.hidden:
+            query["hidden"] = "true"
         if parsed_args.status:
             query["status"] = parsed_args.status
         if parsed_args.project:
@@ -190,13 +206,23 @@ class ShowSnapshot(command.ShowOne):
 
 
 class SetSnapshot(command.Command):
-    """Change the name or description of a snapshot"""
+    """Change the name or description of a snapshot, or protect it"""
 
     def get_parser(self, prog_name):
         parser = super().get_parser(prog_name)
         _add_snapshot(parser)
         parser.add_argument("--name", metavar="<name>", help="New name")
         parser.add_argument("--description", metavar="<text>", help="New description")
+        parser.add_argument(
+            "--protected",
+            action="store_true",
+            help="Refuse to delete it until the protection is taken off",
+        )
+        parser.add_argument(
+            "--protected-reason",
+            metavar="<text>",
+            help="Why, for those who are refused (protects it as well)",
+        )
         return parser
 
     def take_action(self, parsed_args):
@@ -204,10 +230,122 @@ class SetSnapshot(command.Command):
             "name": parsed_args.name,
             "description": parsed_args.description,
         }
+        if parsed_args.protected or parsed_args.protected_reason is not None:
+            given["is_protected"] = True
+            given["protected_reason"] = parsed_args.protected_reason
         given = {key: value for key, value in given.items() if value is not None}
         snapshot = _find(self, parsed_args)
         if given:
             self.client.update_snapshot(snapshot.id, **given)
+
+
+class UnsetSnapshot(command.Command):
+    """Take the protection or the description off a snapshot"""
+
+    def get_parser(self, prog_name):
+        parser = super().get_parser(prog_name)
+        _add_snapshot(parser)
+        parser.add_argument(
+            "--description", action="store_true", help="Take the description off"
+        )
+        parser.add_argument(
+            "--protected", action="store_true", help="Allow again to delete it"
+        )
+        return parser
+
+    def take_action(self, parsed_args):
+        given = {}
+        if parsed_args.description:
+            given["description"] = ""
+        if parsed_args.protected:
+            given["is_protected"] = False
+        snapshot = _find(self, parsed_args)
+        if given:
+            self.client.update_snapshot(snapshot.id, **given)
+
+
+class DeleteSnapshot(command.Command):
+    """Delete snapshots; the others, and the server, do not change by it.
+
+    A snapshot at which two lines part stays as a hidden joint of the tree until
+    only one of them is left.
+    """
+
+    def get_parser(self, prog_name):
+        parser = super().get_parser(prog_name)
+        parser.add_argument(
+            "snapshots",
+            metavar="<snapshot>",
+            nargs="*",
+            help="Snapshot (name or ID; repeat for several)",
+        )
+        parser.add_argument(
+            "--server",
+            metavar="<server>",
+            help="Look for the snapshots' names on this server only (name or ID)",
+        )
+        parser.add_argument(
+            "--subtree",
+            action="store_true",
+            help="All snapshots that grew from it, too",
+        )
+        parser.add_argument(
+            "--all",
+            action="store_true",
+            help="All snapshots of --server",
+        )
+        delete.add_options(parser)
+        return parser
+
+    def take_action(self, parsed_args):
+        if parsed_args.all:
+            return self._delete_tree(parsed_args)
+        if not parsed_args.snapshots:
+            raise exceptions.CommandError(
+                "name a snapshot, or say --all --server <server>"
+            )
+        subtree = parsed_args.subtree
+
+        def act(snapshot, generation):
+            return self.client.delete_snapshot(
+                snapshot, subtree=subtree, tree_generation=generation
+            ).operation_id
+
+        delete.run(
+            self,
+            parsed_args,
+            [(words, self._finder(words, parsed_args)) for words in parsed_args.snapshots],
+            act,
+            lambda snapshot: self.client.plan_delete_snapshot(snapshot, subtree=subtree),
+            asks=subtree,
+        )
+
+    def _finder(self, words, parsed_args):
+        return lambda: find.snapshot(self.conn, self.client, words, parsed_args.server)
+
+    def _delete_tree(self, parsed_args):
+        if parsed_args.snapshots or not parsed_args.server or parsed_args.subtree:
+            raise exceptions.CommandError(
+                "--all goes with --server and without names or --subtree"
+            )
+
+        def act(server, generation):
+            tree = self.client.delete_server_tree(server, tree_generation=generation)
+            return tree["operation_id"]
+
+        delete.run(
+            self,
+            parsed_args,
+            [
+                (
+                    f"all snapshots of {parsed_args.server}",
+                    lambda: find.server_id(self.conn, parsed_args.server),
+                )
+            ],
+            act,
+            self.client.plan_delete_server_tree,
+            asks=True,
+        )
 
 
 class RestoreSnapshot(command.ShowOne):
