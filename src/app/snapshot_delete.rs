@@ -109,7 +109,8 @@ impl App {
             return Err(tree_has_changed(tree.record.generation, expected));
         }
         let lost = lost_layers(&self.drivers, &mut tree).await?;
-        let plan = plan_on(&self.drivers, &tree, target)?;
+        // Whether a backend lets go of a snapshot that a disk was made of, only it can tell: it is asked.
+        let plan = plan_on(&tree, target, &|_| false)?;
         if how.dry_run {
             return Ok(Answer::Plan(Box::new(PlanView::of_delete(&tree, &plan))));
         }
@@ -121,7 +122,7 @@ impl App {
     /// # Errors
     /// `Internal`: rows contradict one another.
     pub fn joints(&self, tree: &ServerTree) -> Result<Vec<Joint>> {
-        Ok(plan_on(&self.drivers, tree, Target::Leftovers)?.joints)
+        Ok(leftovers(&self.drivers, tree)?.joints)
     }
 }
 
@@ -135,7 +136,7 @@ pub async fn tidy(store: &Store, drivers: &Drivers, id: ServerId) -> Result<Opti
         return Ok(None);
     };
     let lost = lost_layers(drivers, &mut tree).await?;
-    let plan = plan_on(drivers, &tree, Target::Leftovers)?;
+    let plan = leftovers(drivers, &tree)?;
     if plan.gone.is_empty() && plan.removals.is_empty() {
         return Ok(None);
     }
@@ -166,13 +167,18 @@ async fn lost_layers(drivers: &Drivers, tree: &mut ServerTree) -> Result<Vec<Lay
     Ok(lost)
 }
 
-fn plan_on(drivers: &Drivers, tree: &ServerTree, target: Target) -> Result<DeletePlan> {
+/// What can go by now. A backend that may have refused before is not asked again and again.
+fn leftovers(drivers: &Drivers, tree: &ServerTree) -> Result<DeletePlan> {
+    plan_on(tree, Target::Leftovers, &|backend| drivers.clones_may_hold_snapshots(backend))
+}
+
+fn plan_on(tree: &ServerTree, target: Target, clones_hold: &dyn Fn(&str) -> bool) -> Result<DeletePlan> {
     let world = DeleteWorld {
         forest: &tree.forest,
         snapshots: &tree.snapshots,
         layers: &tree.layers,
         disk_snapshots: &tree.disk_snapshots,
-        clones_hold: &|backend| drivers.clones_hold_snapshots(backend),
+        clones_hold,
     };
     delete::plan(&world, target)
 }

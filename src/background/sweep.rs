@@ -43,7 +43,7 @@ pub async fn sweep(world: &World) -> Result<()> {
 /// Joints of trees, and disks that were parked, which nothing needs any more: what held them when their node was deleted may
 /// be gone since.
 async fn tidy_trees(world: &World) -> Result<()> {
-    for id in world.store.servers_with_joints().await? {
+    for id in world.store.servers_with_leftovers().await? {
         if let Some(operation) = tidy(&world.store, &world.drivers, id).await? {
             tracing::info!(server_id = %id, operation_id = %operation, "what earlier deletions have left goes now");
         }

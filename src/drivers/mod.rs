@@ -32,8 +32,8 @@ pub struct Call {
 pub struct Capabilities {
     /// How its disks take their place in a server.
     pub placement: Placement,
-    /// Whether a snapshot cannot be removed as long as a layer that was made of it is there.
-    pub clones_hold_snapshots: bool,
+    /// Whether its backends may refuse to remove a snapshot as long as a layer that was made of it is there.
+    pub clones_may_hold_snapshots: bool,
 }
 
 /// A snapshot that a driver has begun or finished.

@@ -74,10 +74,10 @@ impl Drivers {
     pub fn placement(&self, name: &str) -> Placement {
         self.get(name).map_or(Placement::Named, |driver| driver.capabilities().placement)
     }
-    /// Whether a driver's snapshots cannot go while there are clones of them; unknown ones count so.
+    /// Whether a driver's snapshots may have to stay while there are clones of them; unknown ones count so.
     #[must_use]
-    pub fn clones_hold_snapshots(&self, name: &str) -> bool {
-        self.get(name).map_or(true, |driver| driver.capabilities().clones_hold_snapshots)
+    pub fn clones_may_hold_snapshots(&self, name: &str) -> bool {
+        self.get(name).map_or(true, |driver| driver.capabilities().clones_may_hold_snapshots)
     }
     /// All of them.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<dyn SnapshotDriver>> {

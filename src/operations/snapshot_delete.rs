@@ -16,8 +16,8 @@ use crate::domain::disk::{Layer, LayerRole};
 use crate::domain::operation::Operation;
 use crate::domain::plan::delete::{Removal, settle};
 use crate::domain::snapshot::{Branch, Snapshot, SnapshotStatus};
-use crate::error::{Error, Result};
-use crate::ids::{LayerId, SnapshotId};
+use crate::error::{Error, Kind, Result};
+use crate::ids::{DiskSnapshotId, LayerId, SnapshotId};
 use crate::operations::{Reversal, Step, StepContext, Work, typed, untyped};
 use crate::store::trees::{ServerTree, TreeChange};
 
@@ -64,6 +64,9 @@ struct State {
     /// Parked disks that their owner may have used since; they are his.
     #[serde(default)]
     left: Vec<LayerId>,
+    /// Snapshots that their backend keeps for the disks that were made of them.
+    #[serde(default)]
+    kept: Vec<DiskSnapshotId>,
 }
 
 /// The operation.
@@ -101,21 +104,32 @@ impl SnapshotDelete {
         cx.world.store.change_tree(cx.fence, cx.operation.server_id, &change).await
     }
 
-    /// Each removal is tried, also after one has failed: most do not need each other.
+    /// Each removal is tried, also after one has failed: most do not need each other. What its backend keeps for a disk that
+    /// was made of it is tried again once more has gone.
     async fn remove(&mut self, cx: &StepContext<'_>) -> Result<()> {
         let tree = cx.tree().await?;
         let mut failed = None;
-        for removal in self.params.removals.clone() {
-            if self.state.settled(&removal) {
-                continue;
-            }
-            match Self::remove_one(cx, &tree, &removal).await {
-                Ok(Fate::Gone) => self.state.removed.push(removal),
-                Ok(Fate::Left(layer)) => self.state.left.push(layer),
-                Err(error) => {
-                    tracing::warn!(error = %error.chain(), "something of a deleted snapshot could not be removed");
-                    failed = Some(error);
+        let mut gone = usize::MAX;
+        while gone != self.state.removed.len() {
+            gone = self.state.removed.len();
+            failed = None;
+            self.state.kept.clear();
+            for removal in self.params.removals.clone() {
+                if self.state.is_done(&removal) {
+                    continue;
                 }
+                match Self::remove_one(cx, &tree, &removal).await {
+                    Ok(Fate::Gone) => self.state.removed.push(removal),
+                    Ok(Fate::Left(layer)) => self.state.left.push(layer),
+                    Ok(Fate::Kept(origin)) => self.state.kept.push(origin),
+                    Err(error) => {
+                        tracing::warn!(error = %error.chain(), "something of a deleted snapshot could not be removed");
+                        failed = Some(error);
+                    }
+                }
+            }
+            if failed.is_some() || self.state.kept.is_empty() {
+                break;
             }
         }
         failed.map_or(Ok(()), Err)
@@ -129,8 +143,14 @@ impl SnapshotDelete {
                     return Ok(Fate::Gone);
                 };
                 let layer = tree.layer(part.layer_id)?;
-                cx.world.drivers.get(&layer.backend)?.remove_snapshot(&call, layer, *origin).await?;
-                Ok(Fate::Gone)
+                match cx.world.drivers.get(&layer.backend)?.remove_snapshot(&call, layer, *origin).await {
+                    Ok(()) => Ok(Fate::Gone),
+                    Err(error) if error.kind() == Kind::Conflict && has_clones(tree, *origin) => {
+                        tracing::info!(error = %error.chain(), "a snapshot stays for the disks that were made of it");
+                        Ok(Fate::Kept(*origin))
+                    }
+                    Err(error) => Err(error),
+                }
             }
             Removal::Layer(id) => {
                 let layer = tree.layer(*id)?;
@@ -194,12 +214,15 @@ impl SnapshotDelete {
                 other.origin == part.origin && is_deleted(other.snapshot_id).is_ok_and(|deleted| !deleted)
             });
             let removal = Removal::Snapshot(part.origin);
-            let refused = self.params.removals.contains(&removal);
+            let refused = self.params.removals.contains(&removal) && !self.state.kept.contains(&part.origin);
             if shared || gone(removal) {
                 change.disk_snapshots_gone.push(part.id);
             } else if refused || !held.contains_key(&part.snapshot_id) {
-                let reason =
-                    if refused { "a backend refused to remove a part of it" } else { "its storage holds a part of it" };
+                let reason = if refused {
+                    "a backend refused to remove a part of it"
+                } else {
+                    "disks were made of it, and their backend keeps it for them"
+                };
                 held.insert(part.snapshot_id, HeldPart { refused, reason: reason.to_owned() });
             }
         }
@@ -212,9 +235,13 @@ impl SnapshotDelete {
 }
 
 impl State {
-    fn settled(&self, removal: &Removal) -> bool {
+    fn is_done(&self, removal: &Removal) -> bool {
         self.removed.contains(removal) || matches!(removal, Removal::Layer(id) if self.left.contains(id))
     }
+}
+
+fn has_clones(tree: &ServerTree, origin: DiskSnapshotId) -> bool {
+    tree.layers.iter().any(|layer| layer.parent == Some(origin))
 }
 
 /// What became of something that was to be removed.
@@ -223,6 +250,8 @@ enum Fate {
     Gone,
     /// It is its owner's.
     Left(LayerId),
+    /// Its backend keeps it for its clones.
+    Kept(DiskSnapshotId),
 }
 
 /// Why a part of a deleted node is still in storage.

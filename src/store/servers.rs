@@ -1,10 +1,12 @@
 //! Servers that have, or had, a tree.
 
 use chrono::{DateTime, Utc};
+use sea_orm::sea_query::Query;
 use sea_orm::{ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect};
 
-use super::rows::{server, snapshot};
+use super::rows::{disk_snapshot, layer, server, snapshot};
 use super::{Page, Store, database_error, from_id, from_optional_id};
+use crate::domain::disk::LayerRole;
 use crate::domain::snapshot::SnapshotStatus;
 use crate::error::Result;
 use crate::ids::{BranchId, OperationId, ProjectId, ServerId, SnapshotId};
@@ -85,12 +87,23 @@ impl Store {
         rows.into_iter().map(ServerRecord::try_from).collect()
     }
 
-    /// Servers whose trees have joints: snapshots that were deleted and had to stay, and nothing at work on them.
+    /// Servers whose trees have joints (snapshots that were deleted and had to stay) or parked disks without snapshots.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn servers_with_joints(&self) -> Result<Vec<ServerId>> {
-        let rows: Vec<String> = snapshot::Entity::find()
+    pub async fn servers_with_leftovers(&self) -> Result<Vec<ServerId>> {
+        let parts = Query::select().column(disk_snapshot::Column::LayerId).from(disk_snapshot::Entity).to_owned();
+        let bare: Vec<String> = layer::Entity::find()
+            .select_only()
+            .column(layer::Column::ServerId)
+            .distinct()
+            .filter(layer::Column::Role.eq(LayerRole::Parked.as_str()))
+            .filter(layer::Column::Id.not_in_subquery(parts))
+            .into_tuple()
+            .all(&self.read)
+            .await
+            .map_err(database_error)?;
+        let mut rows: Vec<String> = snapshot::Entity::find()
             .select_only()
             .column(snapshot::Column::ServerId)
             .distinct()
@@ -100,7 +113,10 @@ impl Store {
             .all(&self.read)
             .await
             .map_err(database_error)?;
-        rows.iter().map(|id| from_id("snapshots.server_id", id)).collect()
+        rows.extend(bare);
+        rows.sort();
+        rows.dedup();
+        rows.iter().map(|id| from_id("server_id", id)).collect()
     }
 
     /// How many snapshots of a server's tree its owner may see.

@@ -166,6 +166,22 @@ async fn a_failed_capture_can_be_deleted() {
 }
 
 #[tokio::test]
+async fn a_backend_that_lets_go_of_a_snapshot_with_clones_is_believed() {
+    let lab = Lab::with_a_server().await;
+    lab.cloud.let_clones_go();
+    let (a, _) = capture(&lab, "a").await;
+    capture(&lab, "b").await;
+    lab.restore(a).await;
+    capture(&lab, "c").await;
+    let held = bytes(&lab);
+    let id = lab.ask_delete_branch("main").await.unwrap();
+    lab.must_succeed(id).await;
+    assert_eq!(names(&lab).await, ["c"], "nothing of main is left, though the live disks were made of a");
+    assert_eq!(bytes(&lab), held);
+    lab.must_be_clean("main is gone").await;
+}
+
+#[tokio::test]
 async fn with_the_whole_tree_everything_of_ours_goes_that_the_live_disks_do_not_need() {
     let lab = Lab::with_a_server().await;
     let (a, _) = capture(&lab, "a").await;

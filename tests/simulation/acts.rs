@@ -45,6 +45,9 @@ impl Simulation {
         let lab = if seed % 4 == 3 { Lab::with_a_bare_server().await } else { Lab::with_a_server().await };
         let live = lab.cloud.live_bytes(lab.server).into_iter();
         let live = live.map(|(key, bytes)| Disk { volume: !key.starts_with("disk"), line: key, bytes }).collect();
+        if seed % 2 == 1 {
+            lab.cloud.let_clones_go();
+        }
         let model = Model { live, ..Model::default() };
         Self { lab, model, random: Random::new(seed), story, volumes: 0 }
     }

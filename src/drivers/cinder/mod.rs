@@ -88,7 +88,7 @@ impl SnapshotDriver for CinderDriver {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities { placement: Placement::Attached, clones_hold_snapshots: true }
+        Capabilities { placement: Placement::Attached, clones_may_hold_snapshots: true }
     }
 
     async fn discover(&self, server: &ServerFacts) -> Result<Found> {

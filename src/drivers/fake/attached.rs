@@ -55,7 +55,7 @@ impl SnapshotDriver for Attached {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities { placement: Placement::Attached, clones_hold_snapshots: true }
+        Capabilities { placement: Placement::Attached, clones_may_hold_snapshots: true }
     }
 
     async fn discover(&self, server: &ServerFacts) -> Result<Found> {
@@ -110,7 +110,10 @@ impl SnapshotDriver for Attached {
                 let name = format!("ratoon-{id}");
                 let Some(volume) = state.volumes.get(&layer.backend_id) else { return Ok(()) };
                 let found = volume.pictures.iter().find(|(_, picture)| picture.name == name).map(|(id, _)| id.clone());
-                if state.volumes.values().any(|clone| clone.made_of.is_some() && clone.made_of == found) {
+                let made_of = found.map(|snapshot| (layer.backend_id.clone(), snapshot));
+                let has_clones =
+                    state.volumes.values().any(|clone| clone.made_of.is_some() && clone.made_of == made_of);
+                if has_clones && !state.clones_let_go {
                     return Err(Error::conflict(format!("Volume snapshot {name} is in use: a volume was made of it.")));
                 }
                 if let Some(volume) = state.volumes.get_mut(&layer.backend_id) {
@@ -148,7 +151,7 @@ impl SnapshotDriver for Attached {
                     facts,
                     unsupported: None,
                     updated: 1,
-                    made_of: Some(source.backend_id.to_owned()),
+                    made_of: Some((source.layer.backend_id.clone(), source.backend_id.to_owned())),
                 };
                 state.volumes.insert(id.clone(), volume);
                 Ok(id)
@@ -177,7 +180,9 @@ impl SnapshotDriver for Attached {
                 if volume.updated.to_string() != layer.parked_mark {
                     return Ok(false);
                 }
-                if volume.attached_to.is_some() || !volume.pictures.is_empty() {
+                let is_origin = |clone: &Volume| clone.made_of.as_ref().is_some_and(|(of, _)| *of == layer.backend_id);
+                let busy = volume.attached_to.is_some() || !volume.pictures.is_empty();
+                if busy || state.volumes.values().any(is_origin) {
                     return Err(Error::conflict(format!("Volume {} is in use or has snapshots.", layer.backend_id)));
                 }
                 state.volumes.remove(&layer.backend_id);

@@ -65,7 +65,7 @@ impl SnapshotDriver for Named {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities { placement: Placement::Named, clones_hold_snapshots: false }
+        Capabilities { placement: Placement::Named, clones_may_hold_snapshots: false }
     }
 
     async fn discover(&self, server: &ServerFacts) -> Result<Found> {

@@ -111,6 +111,11 @@ impl FakeCloud {
         self.state().limits = Limits { volumes, snapshots, gigabytes };
     }
 
+    /// From now on volume snapshots go though volumes were made of them.
+    pub fn let_clones_go(&self) {
+        self.state().clones_let_go = true;
+    }
+
     /// From now on a power act is done only after this many looks at the server, with a task state meanwhile.
     pub fn set_power_looks(&self, looks: u32) {
         self.state().power_looks = looks;

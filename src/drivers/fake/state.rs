@@ -68,8 +68,8 @@ pub(super) struct Volume {
     pub unsupported: Option<String>,
     /// Counts changes.
     pub updated: u64,
-    /// The snapshot that it was made of.
-    pub made_of: Option<String>,
+    /// The volume and its snapshot that it was made of.
+    pub made_of: Option<(String, String)>,
 }
 
 /// What a power act turns a server into, once it has been looked at often enough.
@@ -117,6 +117,8 @@ pub(super) struct State {
     pub limits: Limits,
     /// Looks that a power act takes.
     pub power_looks: u32,
+    /// Whether volume snapshots go though volumes were made of them (Ceph's clones of format 2), or stay (format 1).
+    pub clones_let_go: bool,
     /// Tells ids apart.
     pub made: u64,
     /// Numbers the guests' writes.

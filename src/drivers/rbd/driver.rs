@@ -91,7 +91,7 @@ impl SnapshotDriver for RbdDriver {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities { placement: Placement::Named, clones_hold_snapshots: false }
+        Capabilities { placement: Placement::Named, clones_may_hold_snapshots: false }
     }
 
     async fn discover(&self, server: &ServerFacts) -> Result<Found> {
