@@ -76,20 +76,28 @@ def expected(service, project, servers, own_volumes, own_snapshots=(), own_image
         if layer['backend'] != 'rbd':
             volumes.add(layer['backend_id'])
             continue
-        name = f'{layer["server_id"]}_{layer["key"]}' if layer['role'] == 'head' else f'ratoon.{layer["id"]}'
-        images[f'vms/{name}']
+        images[image_of(layer)]
         if origin := layer['parent_disk_snapshot_id']:
             carrier = images[f'images/ratoon.{origin}']
             if 'c' not in carrier:
                 carrier.append('c')
-    for part in parts:
+    origins = {part['origin_id']: part for part in parts}
+    for origin, part in origins.items():
         layer = layers[part['layer_id']]
-        if layer['backend'] == 'rbd' and part['origin_id'] == part['id']:
-            name = f'{layer["server_id"]}_{layer["key"]}' if layer['role'] == 'head' else f'ratoon.{layer["id"]}'
-            images[f'vms/{name}'].append(f'ratoon-{part["origin_id"]}')
-        elif layer['backend'] == 'cinder':
+        if layer['backend'] == 'rbd':
+            images[image_of(layer)].append(f'ratoon-{origin}')
+        else:
             snapshots.add(part['backend_id'])
+    # What a node's disk was made of stays with Ceph after the node was deleted, as long as that disk is there.
+    for origin, parent in {(layer['parent_disk_snapshot_id'], layer['parent_layer_id']) for layer in layers.values()}:
+        if origin and origin not in origins and layers[parent]['backend'] == 'rbd':
+            images[image_of(layers[parent])].append(f'(trash) ratoon-{origin}')
     return images, volumes, snapshots
+
+
+def image_of(layer):
+    name = f'{layer["server_id"]}_{layer["key"]}' if layer['role'] == 'head' else f'ratoon.{layer["id"]}'
+    return f'vms/{name}'
 
 
 def differences(service, project, servers, own_volumes, own_snapshots=(), own_images=()):
@@ -107,6 +115,8 @@ def differences(service, project, servers, own_volumes, own_snapshots=(), own_im
     compare('volume snapshot', found.snapshots, snapshots)
     for id in volumes:
         images[f'volumes/volume-{id}'] = [f'snapshot-{one["id"]}' for one in found.snapshots.values() if one['volume_id'] == id]
+        # Cinder keeps no record of what Ceph keeps for a volume's clones.
+        images[f'volumes/volume-{id}'] += [name for name in found.images.get(f'volumes/volume-{id}', []) if name.startswith('(trash)')]
     compare('image', found.images, images)
     compare('image in the trash', found.trash, [])
     for name in images.keys() & found.images.keys():

@@ -166,6 +166,20 @@ class Client:
         answer = self.ask('POST', f'/v1/branches/{branch["id"]}/restore', {'restore': {}})
         return self.succeeded(answer['branch']['operation_id'])
 
+    def begin_delete(self, snapshot, **query):
+        query = '&'.join(f'{key}={value}' for key, value in query.items())
+        return self.ask('DELETE', f'/v1/snapshots/{snapshot["id"]}?{query}')['snapshot']['operation_id']
+
+    def delete(self, snapshot, **query):
+        return self.succeeded(self.begin_delete(snapshot, **query))
+
+    def delete_branch(self, server, name):
+        branch = next(branch for branch in self.tree(server)['branches'] if branch['name'] == name)
+        return self.succeeded(self.ask('DELETE', f'/v1/branches/{branch["id"]}')['branch']['operation_id'])
+
+    def delete_tree(self, server):
+        return self.succeeded(self.ask('DELETE', f'/v1/servers/{server.id}/tree')['tree']['operation_id'])
+
     def plan_restore(self, snapshot, **wanted):
         return self.ask('POST', f'/v1/snapshots/{snapshot["id"]}/restore', {'restore': wanted, 'dry_run': True})['plan']
 

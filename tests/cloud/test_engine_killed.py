@@ -14,16 +14,17 @@ from victims import Victims
 
 CAPTURE = ['inspect', 'capture', 'check', 'record']
 RESTORE = ['lock', 'prepare', 'stop', 'quiet', 'safety', 'arrange', 'swap', 'verify', 'record', 'label', 'start', 'unlock', 'prune']
+DELETE = ['hide', 'remove', 'settle']
 CAPTURE_UNDOES = ['capture']
 RESTORE_UNDOES = ['swap', 'arrange', 'safety', 'stop', 'prepare', 'lock']
 UNLOGGED = ['snapshot_create/pause:done']  # nothing is written while the server stands still
-FORWARD = [f'{kind}/{step}:{event}' for kind, steps in (('snapshot_create', CAPTURE), ('snapshot_restore', RESTORE))
-           for step in steps for event in ('started', 'done')]
+FORWARD = [f'{kind}/{step}:{event}' for kind, steps in
+           (('snapshot_create', CAPTURE), ('snapshot_restore', RESTORE), ('snapshot_delete', DELETE)) for step in steps for event in ('started', 'done')]
 BACKWARD = [f'{kind}/{step}:{event}' for kind, steps in (('snapshot_create', CAPTURE_UNDOES), ('snapshot_restore', RESTORE_UNDOES))
             for step in steps for event in ('undo_started', 'undo_done')]
 LAST_BEFORE_RECORD = {'snapshot_create': 'snapshot_create/check:done', 'snapshot_restore': 'snapshot_restore/verify:done'}
 RANDOM_MOMENTS, RANDOM_MOMENTS_SAMPLE, EVENTS_SAMPLE, UNDO_SAMPLE = 30, 2, 4, 1
-LONGEST_S = {'snapshot_create': 4.0, 'snapshot_restore': 18.0}  # about as long as they take: moments are spread over it
+LONGEST_S = {'snapshot_create': 4.0, 'snapshot_restore': 18.0, 'snapshot_delete': 3.0}  # about as long as they take: moments are spread over it
 
 
 def sample(things, count):
@@ -56,6 +57,8 @@ def begin(kind, victim):
     """Asks for the operation and returns its id; None when the engine was faster dead than its answer here."""
     if kind == 'snapshot_create':
         return victim.client.begin_capture(victim.server, 'killed')['operation_id']
+    if kind == 'snapshot_delete':
+        return victim.client.begin_delete(victim.deletable())
     return victim.client.begin_restore(victim.base)
 
 
@@ -75,6 +78,9 @@ def all_is_well(process, victim, kind, operation, before):
     assert boot(server) is not None
     orphans.none_are_left(process, victim.project, [server], victim.own_volumes)
     status = {'succeeded': 'available'}.get(operation['status'], 'error') if kind == 'snapshot_create' else 'available'
+    if kind == 'snapshot_delete':
+        status = 'deleted'
+        assert operation['warnings'] == []
     found = process.rows('SELECT status FROM snapshots WHERE id = ?', operation['snapshot_id'])
     assert found == [{'status': status}]
 
@@ -83,7 +89,7 @@ def test_the_events_at_which_the_engine_is_killed_are_all_that_operations_log(pr
     process.stop()
     process.start()
     logged = []
-    for kind in LAST_BEFORE_RECORD:
+    for kind in LONGEST_S:
         operation = victim.client.succeeded(begin(kind, victim))
         logged += [f'{kind}/{event["step"]}:{event["event"]}' for event in operation['events'] if event['step'] != 'end']
     print('\n'.join(FORWARD + BACKWARD))
@@ -124,7 +130,7 @@ def test_killed_while_it_undoes_at(process, victim, event):
 
 @pytest.mark.parametrize('number', range(RANDOM_MOMENTS if SOAK else RANDOM_MOMENTS_SAMPLE))
 def test_killed_at_a_random_moment(process, victim, chance, number):
-    kind = chance.choice(['snapshot_create', 'snapshot_restore', 'snapshot_restore'])
+    kind = chance.choice(['snapshot_create', 'snapshot_restore', 'snapshot_restore', 'snapshot_delete'])
     before = trails(victim.server)
     id = begin(kind, victim)
     moment = chance.uniform(0, LONGEST_S[kind])

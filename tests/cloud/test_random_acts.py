@@ -10,7 +10,7 @@ from service import Process
 
 ACTS = 200 if SOAK else 12
 ACTS_A_SERVER = 50  # a clone of a clone of a clone ... is a depth that each server starts anew
-WEIGHTS = {'run': 3, 'scribble': 3, 'capture': 3, 'restore': 4, 'restore_some': 2, 'restore_branch': 2}
+WEIGHTS = {'run': 3, 'scribble': 3, 'capture': 4, 'restore': 4, 'restore_some': 2, 'restore_branch': 2, 'delete': 3, 'delete_branch': 1}
 BLOCK = 4096
 FREE = (900 << 20, 1 << 30)  # nothing of the guest's file systems is there
 
@@ -34,9 +34,12 @@ class Model:
 
     def learn_new_nodes(self, contents=None):
         """Nodes that an act has made: their contents are read from Ceph, or are those that the live disks had."""
-        for node in self.client.tree(self.server)['nodes']:
+        for node in self.visible():
             if node['id'] not in self.nodes:
                 self.nodes[node['id']] = contents or self.read_node(node['id'])
+
+    def visible(self):
+        return [node for node in self.client.tree(self.server)['nodes'] if not node['hidden']]
 
     def read_node(self, id):
         rows = self.service.rows('''SELECT l.backend, l.role, l.key, l.id AS layer, l.backend_id AS volume, l.server_id,
@@ -104,11 +107,50 @@ class Model:
 
     def restore_branch(self):
         tree = self.client.tree(self.server)
-        branch = self.chance.choice([one for one in tree['branches'] if one['tip_snapshot_id']])
+        visible = {node['id'] for node in tree['nodes'] if not node['hidden']}
+        branches = [one for one in tree['branches'] if one['tip_snapshot_id'] in visible]
+        if not branches:
+            return self.capture()
+        branch = self.chance.choice(branches)
         self.restore_node(branch['tip_snapshot_id'], act=lambda: self.client.restore_branch(self.server, branch['name']))
 
     def any_node(self):
-        return self.chance.choice(self.client.tree(self.server)['nodes'])['id']
+        if not self.visible():
+            self.capture()
+        return self.chance.choice(self.visible())['id']
+
+    def delete(self):
+        """A node, or all that grew from it as well."""
+        node, subtree = self.any_node(), self.chance.random() < 0.2
+        tree = self.client.tree(self.server)['nodes']
+        gone = {node}
+        for other in tree if subtree else []:  # parents come before their children
+            if other['parent_id'] in gone:
+                gone.add(other['id'])
+        self.survivors_keep_their_bytes(gone, lambda: self.client.delete(
+            {'id': node}, **({'subtree': 'true'} if subtree else {})))
+
+    def delete_branch(self):
+        tree = self.client.tree(self.server)
+        branches = [one for one in tree['branches'] if not one['current']]
+        if not branches:
+            return self.delete()
+        branch = self.chance.choice(branches)
+        gone = {node['id'] for node in tree['nodes'] if node['branch_id'] == branch['id']}
+        self.survivors_keep_their_bytes(gone, lambda: self.client.delete_branch(self.server, branch['name']))
+
+    def survivors_keep_their_bytes(self, gone, act):
+        before = None if self.running else self.live()
+        visible = {node['id'] for node in self.visible()}
+        operation = act()
+        assert operation['warnings'] == [], operation
+        assert {node['id'] for node in self.visible()} == visible - gone
+        for id in gone:
+            self.nodes.pop(id, None)
+        for id in visible - gone:
+            assert self.read_node(id) == self.nodes[id], f'node {id} has changed by the deletion of {gone}'
+        if before:
+            assert self.live() == before
 
     def restore_node(self, node, names=None, places=(0, 1, 2), act=None):
         before = None if self.running else self.live()

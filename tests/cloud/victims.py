@@ -23,6 +23,10 @@ class Victim:
         self.base_trails: list[Trail] = captured(self.server)
         return self
 
+    def deletable(self):
+        """A node that nothing stands on: it goes wholly."""
+        return self.client.capture(self.server, 'to be deleted', consistency='none')
+
     def has_room(self):
         usage, each = self.project.usage(), len(self.own_volumes)
         return usage['volumes'][0] + each <= QUOTA and usage['snapshots'][0] + 2 * each <= QUOTA
