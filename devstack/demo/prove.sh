@@ -100,8 +100,18 @@ prove_switched_back() {
     tell "PROVEN: all three disks are back at the last line that the guest wrote on main (${REMEMBERED[main]})"
 }
 
-# A demo that ran before leaves its server, with its tree: this one begins anew. Ratoon cannot delete trees yet, so the cloud
-# is emptied and the service's records with it.
+# prove_deleted NAME: Ceph has no snapshot that only NAME held, and the guest goes on counting on all its disks.
+prove_deleted() {
+    if openstack server snapshot show "$1" >/dev/null 2>&1; then
+        echo "PROOF FAILED: snapshot $1 is still there" >&2
+        return 1
+    fi
+    wait_for_guest 3
+    tell "PROVEN: the guest has counted on, on all three disks ($(now)), while $1 was deleted behind it"
+}
+
+# A demo that ran before leaves its server, with its tree: this one begins anew. The cloud is emptied and the service's records
+# with it: Ratoon does not hear yet of a server that is deleted.
 sweep_earlier_demo() {
     openstack server show "$SERVER" >/dev/null 2>&1 || return 0
     tell "an earlier demo's server is there: emptying the cloud"
