@@ -9,6 +9,7 @@
 //!   ([`Cluster::run_briefly`]), though its thread goes on: the act may yet be done later, and whoever repeats it finds.
 //!   Waiting for a thread counts too. All that a request of the API waits for is brief; and the API has a driver, so
 //!   threads, of its own (`serve.rs`), or requests that pile up on a hanging Ceph would keep the engine from its work.
+//! - A connection on which an act was given up may be what hangs: the next act gets another.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -74,12 +75,15 @@ impl Cluster {
         })?;
         let shared = self.shared.clone();
         let asked = Instant::now();
+        let mut wait = Wait { shared: self.shared.clone(), since: asked, answered: false };
         let thread = tokio::task::spawn_blocking(move || {
             // The thread's, not the future's: threads that hang are counted.
             let _permit = permit;
             shared.act(asked, act)
         });
-        thread.await.map_err(|error| Error::internal(format!("Cannot {doing}: the thread died.")).source(error))?
+        let result = thread.await;
+        wait.answered = true;
+        result.map_err(|error| Error::internal(format!("Cannot {doing}: the thread died.")).source(error))?
     }
 
     /// As [`Cluster::run`], but stops waiting after six time limits. The act may still be done later.
@@ -91,7 +95,7 @@ impl Cluster {
         T: Send + 'static,
         A: FnOnce(&Arc<Connection>) -> Result<T> + Send + 'static,
     {
-        let limit = self.shared.config.timeout.max(Duration::from_secs(1)) * PATIENCE;
+        let limit = self.shared.patience();
         match select(Box::pin(self.run(doing, act)), Box::pin(sleep(limit))).await {
             Either::Left((result, _)) => result,
             Either::Right(_) => Err(Error::unavailable(format!(
@@ -103,7 +107,29 @@ impl Cluster {
     }
 }
 
+/// Waits for an act, and notices when its caller gives it up.
+struct Wait {
+    shared: Arc<Shared>,
+    since: Instant,
+    answered: bool,
+}
+
+impl Drop for Wait {
+    fn drop(&mut self) {
+        // One that was given up early, because its request was, says nothing about the connection.
+        if !self.answered && self.since.elapsed() >= self.shared.patience() {
+            tracing::warn!("an act on Ceph was given up: the next one gets another connection");
+            self.shared.slot.lock().unwrap_or_else(PoisonError::into_inner).connection = None;
+        }
+    }
+}
+
 impl Shared {
+    /// How long a caller who does not want to wait for ever waits.
+    fn patience(&self) -> Duration {
+        self.config.timeout.max(Duration::from_secs(1)) * PATIENCE
+    }
+
     fn act<T>(&self, asked: Instant, act: impl FnOnce(&Arc<Connection>) -> Result<T>) -> Result<T> {
         let connection = self.connection(asked)?;
         let result = act(&connection);

@@ -90,6 +90,11 @@ impl Connection {
             ("log_to_file", "false"),
             ("log_to_stderr", "false"),
             ("err_to_stderr", "false"),
+            // Not for speed: a callback of librbd locks its image once more after it has told us that the image is open
+            // (ImageState::complete_action_unlock). With two threads, its default since Pacific, we may have closed and freed
+            // the image by then, and the lock, of memory that is another's, hangs or aborts the process. Both were seen on
+            // 16.2 under load. One thread finishes its callback before it tells us.
+            ("librados_thread_count", "1"),
         ] {
             self.set(option, value)?;
         }

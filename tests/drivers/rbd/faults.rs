@@ -112,3 +112,20 @@ async fn who_was_blocklisted_fails_once_and_comes_back_under_another_address() {
     write().await.unwrap();
     bench.try_run("ceph", &["osd", "blocklist", "rm", &blocked], b"").unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_an_act_that_hangs_the_next_one_gets_another_connection() {
+    let Some(bench) = bench() else { return };
+    let cluster = Cluster::new(RbdConfig { timeout: Duration::from_secs(1), ..bench.config.clone() });
+    let client_id = |connection: &Arc<Connection>| Ok(connection.client_id());
+    let first = cluster.run("ask", client_id).await.unwrap();
+    assert_eq!(cluster.run("ask", client_id).await.unwrap(), first);
+    let (release, hang) = std::sync::mpsc::channel::<()>();
+    let hanging = cluster.run_briefly("hang", move |_| {
+        let _ = hang.recv();
+        Ok(())
+    });
+    assert_eq!(hanging.await.unwrap_err().kind(), Kind::Unavailable);
+    assert_ne!(cluster.run("ask", client_id).await.unwrap(), first);
+    drop(release);
+}
