@@ -100,7 +100,7 @@ prove_switched_back() {
     tell "PROVEN: all three disks are back at the last line that the guest wrote on main (${REMEMBERED[main]})"
 }
 
-# prove_deleted NAME: Ceph has no snapshot that only NAME held, and the guest goes on counting on all its disks.
+# prove_deleted NAME: nobody finds NAME any more, and the guest goes on counting on all its disks.
 prove_deleted() {
     if openstack server snapshot show "$1" >/dev/null 2>&1; then
         echo "PROOF FAILED: snapshot $1 is still there" >&2
