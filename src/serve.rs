@@ -194,6 +194,7 @@ pub async fn serve(settings: Settings, role: Role) -> Result<()> {
                     pause_limit_ms: u64::try_from(settings.capture.pause_limit.as_millis()).unwrap_or(u64::MAX),
                     allow_pause: settings.capture.allow_pause,
                     nodes_max: settings.capture.nodes_per_server as usize,
+                    clone_depth_max: settings.restore.clone_depth_max as usize,
                 },
             },
             authenticator: Arc::new(Keystone::new(&openstack, settings.keystone_authtoken.token_cache_time)),

@@ -93,6 +93,7 @@ impl MigrationTrait for Migration {
                     number("next_sequence").not_null().take(),
                     id("operation_id"),
                     id("equals_snapshot_id"),
+                    number("reclaim_pending_bytes"),
                     word("equals_mark", 255),
                     time(b, "created_at").not_null().take(),
                     time(b, "updated_at").not_null().take(),

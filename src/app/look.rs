@@ -169,6 +169,7 @@ pub(crate) fn empty_tree(server: &ServerFacts) -> ServerTree {
             operation_id: None,
             equals_snapshot_id: None,
             equals_mark: None,
+            reclaim_pending_bytes: 0,
             created_at: clock::now(),
         },
         forest: Forest::new(server.id, vec![], vec![], None, None, 0),

@@ -30,6 +30,8 @@ pub struct AppSettings {
     pub allow_pause: bool,
     /// Most snapshots of one server.
     pub nodes_max: usize,
+    /// Most clones of clones that a disk may stand on.
+    pub clone_depth_max: usize,
 }
 
 /// The service's heart: everything that doors need.

@@ -51,7 +51,7 @@ pub struct PlanView {
     pub steps: Vec<StepView>,
     /// What must be created in the project's quota.
     pub needs: Need,
-    /// Bytes that are copied. None of our acts copies any.
+    /// Bytes that are copied, at most: what is empty on a disk is not.
     pub bytes_copied: u64,
     /// Whether the server stands still meanwhile.
     pub downtime: bool,
@@ -194,6 +194,7 @@ impl PlanView {
                     Comeback::Keep => "keep",
                     Comeback::Reuse(_) => "reuse",
                     Comeback::Clone => "clone",
+                    Comeback::Copy => "copy",
                 },
                 reason: disk.reason.clone(),
                 size_bytes: part.size_bytes,
@@ -221,7 +222,7 @@ impl PlanView {
             plan.branch.as_ref().map_or((None, None), |choice| Self::branch_words(look, choice));
         let mut warnings = foreign_snapshots(look);
         if plan.moves.iter().any(|disk| {
-            disk.comeback == Comeback::Clone
+            disk.comeback.is_new()
                 && look
                     .tree
                     .disk_snapshot(disk.disk_snapshot)
@@ -230,13 +231,24 @@ impl PlanView {
         }) {
             warnings.push("a restored volume has a new id, and a new serial number in the guest".to_owned());
         }
+        warnings.extend(plan.too_deep.iter().map(|(key, depth)| {
+            format!(
+                "disk {key} will stand on {depth} clones of clones, which makes it slower; its backend cannot copy it"
+            )
+        }));
         Self {
             kind: crate::operations::snapshot_restore::KIND,
             tree_generation: look.tree.record.generation,
             disks,
             steps: restore_steps(look, plan),
             needs: total(&plan.needs),
-            bytes_copied: 0,
+            bytes_copied: plan
+                .moves
+                .iter()
+                .filter(|disk| disk.comeback == Comeback::Copy)
+                .filter_map(|disk| look.tree.disk_snapshot(disk.disk_snapshot).ok())
+                .map(|part| part.size_bytes)
+                .sum(),
             downtime: plan.stops && !plan.is_empty(),
             branch,
             branch_action,
@@ -260,9 +272,11 @@ fn restore_steps(look: &Look, plan: &RestorePlan) -> Vec<StepView> {
         return steps;
     }
     say("lock", "lock the server in Nova".to_owned());
-    let clones = plan.moves.iter().filter(|disk| disk.comeback == Comeback::Clone).count();
-    if clones > 0 {
-        say("prepare", format!("clone {clones} disk(s) from the snapshot"));
+    for (comeback, verb) in [(Comeback::Clone, "clone"), (Comeback::Copy, "copy")] {
+        let count = plan.moves.iter().filter(|disk| disk.comeback == comeback).count();
+        if count > 0 {
+            say("prepare", format!("{verb} {count} disk(s) from the snapshot"));
+        }
     }
     if plan.stops {
         say("stop", "stop the server".to_owned());

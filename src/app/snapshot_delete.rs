@@ -8,11 +8,11 @@ use super::snapshot_create::{Subject, new_operation};
 use super::snapshots::SnapshotDetail;
 use super::{Answer, App, RequestContext};
 use crate::domain::disk::LayerRole;
-use crate::domain::plan::delete::{self, DeletePlan, DeleteWorld, Joint, Target};
+use crate::domain::plan::delete::{DeletePlan, Joint, Target};
 use crate::domain::snapshot::SnapshotStatus;
 use crate::error::{Error, Kind, Result};
 use crate::ids::{BranchId, LayerId, OperationId, ServerId, SnapshotId};
-use crate::operations::snapshot_delete::{KIND, MovesTo, Params, SnapshotDelete, leaving};
+use crate::operations::snapshot_delete::{KIND, MovesTo, Params, SnapshotDelete, leaving, leftovers, plan_on};
 use crate::operations::{Drivers, untyped};
 use crate::store::Store;
 use crate::store::operations::{in_the_way, tree_has_changed};
@@ -165,22 +165,6 @@ async fn lost_layers(drivers: &Drivers, tree: &mut ServerTree) -> Result<Vec<Lay
     }
     tree.layers.retain(|layer| !lost.contains(&layer.id));
     Ok(lost)
-}
-
-/// What can go by now. A backend that may have refused before is not asked again and again.
-fn leftovers(drivers: &Drivers, tree: &ServerTree) -> Result<DeletePlan> {
-    plan_on(tree, Target::Leftovers, &|backend| drivers.clones_may_hold_snapshots(backend))
-}
-
-fn plan_on(tree: &ServerTree, target: Target, clones_hold: &dyn Fn(&str) -> bool) -> Result<DeletePlan> {
-    let world = DeleteWorld {
-        forest: &tree.forest,
-        snapshots: &tree.snapshots,
-        layers: &tree.layers,
-        disk_snapshots: &tree.disk_snapshots,
-        clones_hold,
-    };
-    delete::plan(&world, target)
 }
 
 async fn begin(

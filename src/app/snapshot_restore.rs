@@ -66,6 +66,8 @@ impl App {
                 untouched: &untouched,
                 placement: &|backend| self.drivers.placement(backend),
                 nodes_max: self.settings.nodes_max,
+                clone_depth_max: self.settings.clone_depth_max,
+                copies: &|backend| self.drivers.copies(backend),
             },
             &RestoreRequest {
                 target: target.id,
@@ -200,7 +202,8 @@ impl Rows<'_> {
         let (layer, origin) = match disk.comeback {
             Comeback::Keep => return Ok(None),
             Comeback::Reuse(layer) => (layer, Origin::Reused),
-            Comeback::Clone => {
+            Comeback::Clone | Comeback::Copy => {
+                let cloned = disk.comeback == Comeback::Clone;
                 let layer = Layer {
                     id: LayerId::new(),
                     server_id: source.server_id,
@@ -211,8 +214,8 @@ impl Rows<'_> {
                     key,
                     kind: source.kind,
                     role: LayerRole::Preparing,
-                    parent: Some(part.origin),
-                    parent_layer: Some(part.layer_id),
+                    parent: cloned.then_some(part.origin),
+                    parent_layer: cloned.then_some(part.layer_id),
                     equals: None,
                     parked_mark: String::new(),
                     facts: source.facts.clone(),
@@ -222,7 +225,8 @@ impl Rows<'_> {
             }
         };
         let size_bytes_min = restore::size_bytes_min(&self.look.server, source.kind, part);
-        Ok(Some(Incoming { layer, origin, instead_of, named, size_bytes_min }))
+        let copied = disk.comeback == Comeback::Copy;
+        Ok(Some(Incoming { layer, origin, instead_of, named, size_bytes_min, copied }))
     }
 
     /// The safety snapshot's rows, if one is taken: its id, the branch begun for it, its parts.

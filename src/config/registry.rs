@@ -175,6 +175,14 @@ const RESTORE: &[Opt] = &[
     )
     .range(1, 3600),
     Opt::new("attach_timeout", Type::Seconds, "120", "Seconds for attaching or detaching one volume.").range(1, 7200),
+    Opt::new(
+        "clone_depth_max",
+        Type::Integer,
+        "12",
+        "Most clones of clones that a restored disk may stand on. A system disk that would stand on more is copied, while its \
+         server still runs; a volume is not, and the plan says so.",
+    )
+    .range(1, 64),
 ];
 
 const RBD: &[Opt] = &[

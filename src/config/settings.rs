@@ -162,6 +162,7 @@ pub struct Restore {
     pub watcher_timeout: Duration,
     #[serde(deserialize_with = "seconds")]
     pub attach_timeout: Duration,
+    pub clone_depth_max: u32,
 }
 
 /// `[rbd]`

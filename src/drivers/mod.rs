@@ -34,6 +34,8 @@ pub struct Capabilities {
     pub placement: Placement,
     /// Whether its backends may refuse to remove a snapshot as long as a layer that was made of it is there.
     pub clones_may_hold_snapshots: bool,
+    /// Whether it can make a layer that is no clone.
+    pub copies: bool,
 }
 
 /// A snapshot that a driver has begun or finished.
@@ -52,6 +54,8 @@ pub struct NewLayer {
     pub id: LayerId,
     /// Smallest allowed size in bytes: a clone that is smaller is grown to it, never shrunk.
     pub size_bytes_min: u64,
+    /// Whether its content is copied, so that it hangs on nothing; only where [`Capabilities::copies`].
+    pub copied: bool,
 }
 
 /// The snapshot that a layer is made of, or compared with.
@@ -97,6 +101,9 @@ pub trait SnapshotDriver: Send + Sync {
 
     /// Whether the layer's object is there.
     async fn exists(&self, layer: &Layer) -> Result<bool>;
+
+    /// What a layer takes of its backend, in bytes: what is written, or what counts in its owner's quota; 0 if it is gone.
+    async fn used_bytes(&self, layer: &Layer) -> Result<u64>;
 
     /// Who has the layer open, for people; empty when nobody has.
     async fn users(&self, layer: &Layer) -> Result<Vec<String>>;

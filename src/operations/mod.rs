@@ -79,6 +79,11 @@ impl Drivers {
     pub fn clones_may_hold_snapshots(&self, name: &str) -> bool {
         self.get(name).map_or(true, |driver| driver.capabilities().clones_may_hold_snapshots)
     }
+    /// Whether a driver can make a layer that is no clone.
+    #[must_use]
+    pub fn copies(&self, name: &str) -> bool {
+        self.get(name).is_ok_and(|driver| driver.capabilities().copies)
+    }
     /// All of them.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<dyn SnapshotDriver>> {
         self.0.iter()

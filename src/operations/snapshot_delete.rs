@@ -2,7 +2,8 @@
 //!
 //! 1. `hide` them: from here on nobody can restore them, and there is only forward;
 //! 2. `remove` in storage what the plan says can go, in its order. What fails for good stays, with a warning;
-//! 3. `settle` the tree by what is really gone: nodes that nothing holds leave it, others stay as hidden joints.
+//! 3. `settle` the tree by what is really gone: nodes that nothing holds leave it, others stay as hidden joints;
+//! 4. `measure` what they still hold, for people.
 //!
 //! Nothing is stopped, merged or copied, and no disk that is in use is touched: see `domain/plan/delete.rs`.
 
@@ -14,21 +15,22 @@ use serde::{Deserialize, Serialize};
 use crate::clock;
 use crate::domain::disk::{Layer, LayerRole};
 use crate::domain::operation::Operation;
-use crate::domain::plan::delete::{Removal, settle};
+use crate::domain::plan::delete::{self, DeletePlan, DeleteWorld, Removal, Target, settle};
 use crate::domain::snapshot::{Branch, Snapshot, SnapshotStatus};
 use crate::error::{Error, Kind, Result};
 use crate::ids::{DiskSnapshotId, LayerId, SnapshotId};
-use crate::operations::{Reversal, Step, StepContext, Work, typed, untyped};
+use crate::operations::{Drivers, Reversal, Step, StepContext, Work, typed, untyped};
 use crate::store::trees::{ServerTree, TreeChange};
 
 /// The kind's name in rows.
 pub const KIND: &str = "snapshot_delete";
 
 /// The steps, in order.
-pub const STEPS: [Step; 3] = [
+pub const STEPS: [Step; 4] = [
     Step { name: "hide", reversal: Reversal::PointOfNoReturn },
     Step { name: "remove", reversal: Reversal::Optional },
     Step { name: "settle", reversal: Reversal::Forward },
+    Step { name: "measure", reversal: Reversal::Optional },
 ];
 
 /// Where "You are here" moves; a type of its own, since JSON has one null only.
@@ -49,6 +51,29 @@ pub struct Params {
     pub current: Option<MovesTo>,
     /// Disks that their owner had taken off the server and that are gone: nothing hangs on them any more.
     pub lost: Vec<LayerId>,
+}
+
+/// What earlier deletions had to leave and what can go by now. A backend that may have refused is not asked again and again.
+///
+/// # Errors
+/// `Internal`: rows contradict one another.
+pub fn leftovers(drivers: &Drivers, tree: &ServerTree) -> Result<DeletePlan> {
+    plan_on(tree, Target::Leftovers, &|backend| drivers.clones_may_hold_snapshots(backend))
+}
+
+/// Plans a deletion on a tree as it is recorded.
+///
+/// # Errors
+/// As [`delete::plan`].
+pub fn plan_on(tree: &ServerTree, target: Target, clones_hold: &dyn Fn(&str) -> bool) -> Result<DeletePlan> {
+    let world = DeleteWorld {
+        forest: &tree.forest,
+        snapshots: &tree.snapshots,
+        layers: &tree.layers,
+        disk_snapshots: &tree.disk_snapshots,
+        clones_hold,
+    };
+    delete::plan(&world, target)
 }
 
 /// The nodes of the tree as they are while this is under way.
@@ -201,6 +226,25 @@ impl SnapshotDelete {
         cx.world.store.change_tree(cx.fence, cx.operation.server_id, &change).await
     }
 
+    /// Notes how much the deleted nodes still hold.
+    async fn measure(cx: &StepContext<'_>) -> Result<()> {
+        let tree = cx.tree().await?;
+        let plan = leftovers(&cx.world.drivers, &tree)?;
+        let mut bytes = 0;
+        for id in &plan.pending {
+            let layer = tree.layer(*id)?;
+            bytes += cx.world.drivers.get(&layer.backend)?.used_bytes(layer).await?;
+        }
+        for part in &tree.disk_snapshots {
+            let shared = tree.disk_snapshots.iter().any(|other| other.origin == part.origin && other.id < part.id);
+            if tree.snapshot(part.snapshot_id)?.hidden && !shared {
+                bytes += part.size_bytes;
+            }
+        }
+        let change = TreeChange { reclaim_pending_bytes: Some(bytes), ..TreeChange::default() };
+        cx.world.store.change_tree(cx.fence, cx.operation.server_id, &change).await
+    }
+
     /// Forgets the parts and disks that are really gone. Returns the deleted nodes of which storage holds a part.
     fn let_go_of_storage(&self, tree: &ServerTree, change: &mut TreeChange) -> Result<BTreeMap<SnapshotId, HeldPart>> {
         let gone = |removal: Removal| self.state.removed.contains(&removal);
@@ -272,6 +316,7 @@ impl Work for SnapshotDelete {
             "hide" => self.hide(cx).await,
             "remove" => self.remove(cx).await,
             "settle" => self.settle(cx).await,
+            "measure" => Self::measure(cx).await,
             other => Err(Error::internal(format!("There is no step {other}."))),
         }
     }

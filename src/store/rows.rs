@@ -17,6 +17,7 @@ pub mod server {
         pub operation_id: Option<String>,
         pub equals_snapshot_id: Option<String>,
         pub equals_mark: Option<String>,
+        pub reclaim_pending_bytes: Option<i64>,
         pub created_at: ChronoDateTime,
         pub updated_at: ChronoDateTime,
     }

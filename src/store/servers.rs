@@ -34,6 +34,8 @@ pub struct ServerRecord {
     pub equals_snapshot_id: Option<SnapshotId>,
     /// Nova's newest request for the server when that became true.
     pub equals_mark: Option<String>,
+    /// What deleted nodes still hold, in bytes, as measured at the end of the last deletion.
+    pub reclaim_pending_bytes: u64,
     /// First seen.
     pub created_at: DateTime<Utc>,
 }
@@ -52,6 +54,7 @@ impl TryFrom<server::Model> for ServerRecord {
             operation_id: from_optional_id("servers.operation_id", row.operation_id.as_deref())?,
             equals_snapshot_id: from_optional_id("servers.equals_snapshot_id", row.equals_snapshot_id.as_deref())?,
             equals_mark: row.equals_mark,
+            reclaim_pending_bytes: row.reclaim_pending_bytes.and_then(|bytes| u64::try_from(bytes).ok()).unwrap_or(0),
             created_at: row.created_at.and_utc(),
         })
     }

@@ -96,6 +96,8 @@ pub struct TreeChange {
     pub current: Option<(Option<SnapshotId>, Option<BranchId>)>,
     /// Which node the live disks equal since which request; `Some(None)` = none.
     pub equals: Option<Option<(SnapshotId, String)>>,
+    /// What deleted nodes still hold, in bytes.
+    pub reclaim_pending_bytes: Option<u64>,
 }
 
 /// Writes a change inside a transaction and checks the tree that results. Counts a generation.
@@ -137,6 +139,11 @@ pub(super) async fn apply(connection: &impl ConnectionTrait, id: ServerId, chang
         update = update
             .col_expr(server::Column::EqualsSnapshotId, Expr::value(equals.as_ref().map(|(id, _)| id.to_string())))
             .col_expr(server::Column::EqualsMark, Expr::value(equals.as_ref().map(|(_, mark)| mark.clone())));
+    }
+    if let Some(bytes) = change.reclaim_pending_bytes {
+        touched = true;
+        let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+        update = update.col_expr(server::Column::ReclaimPendingBytes, Expr::value(bytes));
     }
     if touched {
         update.exec(connection).await.map_err(database_error)?;
@@ -215,6 +222,7 @@ pub(super) async fn enter_server(
         operation_id: Set(None),
         equals_snapshot_id: Set(None),
         equals_mark: Set(None),
+        reclaim_pending_bytes: Set(None),
         created_at: Set(now),
         updated_at: Set(now),
     })

@@ -97,6 +97,8 @@ async fn a_subtree_a_branch_and_a_tree_can_be_deleted_but_not_the_branch_the_ser
     let left: Vec<Value> =
         nodes(&house, server).await.as_array().unwrap().iter().map(|node| node["name"].clone()).collect();
     assert_eq!(left, ["a", "c"], "a as a joint: the live volumes were made of it");
+    let shown = house.send("GET", &format!("/v1/servers/{server}"), None).await.body["server"].clone();
+    assert!(shown["reclaim_pending_bytes"].as_u64().unwrap() > 0, "what a lies on waits for the live volumes: {shown}");
     let subtree = house.send("DELETE", &format!("/v1/snapshots/{}?subtree=true", text(&c["id"])), None).await;
     ended(&house, &subtree, "snapshot").await;
     house.captured(server, "d").await;

@@ -151,7 +151,7 @@ impl House {
                 store: store.clone(),
                 compute: Arc::new(cloud.clone()),
                 drivers,
-                settings: AppSettings { pause_limit_ms: 2000, allow_pause: true, nodes_max: 64 },
+                settings: AppSettings { pause_limit_ms: 2000, allow_pause: true, nodes_max: 64, clone_depth_max: 12 },
             },
             authenticator: Arc::new(Tokens),
             settings: ApiSettings {

@@ -165,7 +165,7 @@ async fn a_layer_is_prepared_like_its_source_and_not_twice() {
     let server = cloud(CinderEntry::Newest).await;
     let (source_layer, origin) = (layer("v1"), DiskSnapshotId::new());
     let source = Source { layer: &source_layer, origin, backend_id: "s1" };
-    let new = NewLayer { id: LayerId::new(), size_bytes_min: (2 << 30) + 1 };
+    let new = NewLayer { id: LayerId::new(), size_bytes_min: (2 << 30) + 1, copied: false };
     let name = format!("ratoon.{}", new.id);
     let volumes = format!("{V}/volumes/detail");
     on("GET", &volumes).respond_with(answer(200, json!({"volumes": []}))).up_to_n_times(1).mount(&server).await;
@@ -191,7 +191,7 @@ async fn a_layer_is_prepared_like_its_source_and_not_twice() {
 #[tokio::test]
 async fn a_layer_that_somebody_uses_is_not_discarded() {
     let server = cloud(CinderEntry::Newest).await;
-    let (source_layer, new) = (layer("v1"), NewLayer { id: LayerId::new(), size_bytes_min: 0 });
+    let (source_layer, new) = (layer("v1"), NewLayer { id: LayerId::new(), size_bytes_min: 0, copied: false });
     let source = Source { layer: &source_layer, origin: DiskSnapshotId::new(), backend_id: "s1" };
     let there = json!({"volumes": [{"id": "v2", "name": format!("ratoon.{}", new.id), "status": "in-use"}]});
     on("GET", &format!("{V}/volumes/detail")).respond_with(answer(200, there)).mount(&server).await;
@@ -225,7 +225,7 @@ async fn several(server: &MockServer, kind: &str, name: &str, ids: &[&str]) {
 #[tokio::test]
 async fn all_that_were_made_under_one_name_are_removed() {
     let server = cloud(CinderEntry::Newest).await;
-    let (source_layer, new) = (layer("v1"), NewLayer { id: LayerId::new(), size_bytes_min: 0 });
+    let (source_layer, new) = (layer("v1"), NewLayer { id: LayerId::new(), size_bytes_min: 0, copied: false });
     let origin = DiskSnapshotId::new();
     let source = Source { layer: &source_layer, origin, backend_id: "s0" };
     several(&server, "volume", &format!("ratoon.{}", new.id), &["v2", "v3"]).await;

@@ -14,7 +14,7 @@ from victims import Victims
 
 CAPTURE = ['inspect', 'capture', 'check', 'record']
 RESTORE = ['lock', 'prepare', 'stop', 'quiet', 'safety', 'arrange', 'swap', 'verify', 'record', 'label', 'start', 'unlock', 'prune']
-DELETE = ['hide', 'remove', 'settle']
+DELETE = ['hide', 'remove', 'settle', 'measure']
 CAPTURE_UNDOES = ['capture']
 RESTORE_UNDOES = ['swap', 'arrange', 'safety', 'stop', 'prepare', 'lock']
 UNLOGGED = ['snapshot_create/pause:done']  # nothing is written while the server stands still

@@ -20,6 +20,9 @@ use ratoon::store::{Store, StoreConfig};
 use tempfile::TempDir;
 use tokio::sync::watch;
 
+/// Clones of clones that a disk may stand on: few, so that tests get there.
+pub const DEPTH_MAX: usize = 3;
+
 /// Most engines that one operation may need.
 const ENGINES_MAX: usize = 60;
 
@@ -134,7 +137,7 @@ impl Lab {
             settings: settings(),
             probe: probe.clone(),
         };
-        let limits = AppSettings { pause_limit_ms: 2000, allow_pause: true, nodes_max: 64 };
+        let limits = AppSettings { pause_limit_ms: 2000, allow_pause: true, nodes_max: 64, clone_depth_max: DEPTH_MAX };
         let app = App { store, compute, drivers, settings: limits };
         Self { cloud, app, world, probe, server, folder, engines: Mutex::default() }
     }

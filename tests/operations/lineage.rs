@@ -1,9 +1,10 @@
 //! Disks of one line: an owner who attaches a parked volume beside its own clone, and restores back and forth.
 
-use ratoon::domain::disk::LayerRole;
+use ratoon::domain::disk::{DiskKind, LayerRole};
+use ratoon::domain::plan::restore::depth;
 use ratoon::ids::SnapshotId;
 
-use crate::lab::Lab;
+use crate::lab::{DEPTH_MAX, Lab};
 
 /// A stopped server at b; its owner has attached the first volume, parked by a restore of a, beside the clone of it.
 async fn beside_its_clone() -> Lab {
@@ -84,4 +85,24 @@ async fn a_clone_that_its_owner_has_used_while_it_was_parked_is_not_taken_for_wh
     let bytes = |disks: Vec<(String, Vec<u64>)>| disks.into_iter().map(|(_, bytes)| bytes).collect::<Vec<_>>();
     assert_eq!(bytes(lab.cloud.live_bytes(lab.server)), bytes(at_a));
     lab.must_be_clean("a used clone").await;
+}
+
+#[tokio::test]
+async fn a_system_disk_never_stands_on_more_clones_than_it_may() {
+    let lab = Lab::with_a_server().await;
+    lab.cloud.set_quota(-1, -1, -1);
+    let mut node = lab.capture("0").await;
+    for round in 1..=2 * DEPTH_MAX {
+        lab.cloud.guest_write(lab.server);
+        lab.restore(node).await;
+        lab.cloud.guest_write(lab.server);
+        let held = lab.cloud.live_bytes(lab.server);
+        node = lab.capture(&round.to_string()).await;
+        let tree = lab.tree().await;
+        for layer in tree.layers.iter().filter(|layer| layer.kind != DiskKind::Volume) {
+            assert!(depth(&tree.layers, layer) <= DEPTH_MAX, "round {round}");
+        }
+        assert_eq!(lab.cloud.live_bytes(lab.server), held, "round {round}");
+        lab.must_be_clean(&format!("round {round}")).await;
+    }
 }

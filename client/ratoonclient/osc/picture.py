@@ -115,6 +115,9 @@ def _footer(tree):
         if node.get("hidden") and node.get("hidden_reason"):
             name = text.clean(node.get("name")) or text.short_id(node["id"])
             lines.append(f"'{name}' was deleted and stays: {node['hidden_reason']}")
+    if tree.get("reclaim_pending_bytes"):
+        held = text.size(tree["reclaim_pending_bytes"])
+        lines.append(f"deleted snapshots still hold {held}, for the disks made of them")
     if tree.get("operation_id"):
         lines.append(f"operation {tree['operation_id']} is at work on this tree")
     return lines

@@ -21,6 +21,8 @@ class Server(_base.Resource):
     current_branch_id = resource.Body("current_branch_id")
     current_branch = resource.Body("current_branch")
     snapshot_count = resource.Body("snapshot_count", type=int)
+    #: what deleted snapshots still hold, for the sake of disks made of them
+    reclaim_pending_bytes = resource.Body("reclaim_pending_bytes", type=int)
     #: the operation that holds the tree now, if any
     operation_id = resource.Body("operation_id")
 

@@ -27,6 +27,7 @@ fn view(detail: &ServerDetail) -> Value {
         "current_branch_id": record.current_branch_id,
         "current_branch": detail.current_branch,
         "snapshot_count": detail.snapshot_count,
+        "reclaim_pending_bytes": record.reclaim_pending_bytes,
         "operation_id": record.operation_id,
     })
 }
@@ -67,6 +68,7 @@ fn tree_view(tree: &ServerTree, joints: &[Joint]) -> Value {
         "current_snapshot_id": record.current_snapshot_id,
         "current_branch_id": record.current_branch_id,
         "operation_id": record.operation_id,
+        "reclaim_pending_bytes": record.reclaim_pending_bytes,
         "nodes": nodes,
         "branches": app::branches::details(tree).iter().map(branches::view).collect::<Vec<_>>(),
     })

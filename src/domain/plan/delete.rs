@@ -85,6 +85,8 @@ pub struct DeletePlan {
     pub removals: Vec<Removal>,
     /// What stays in storage of the deleted nodes, and why, for people.
     pub stays: Vec<String>,
+    /// Parked disks that nothing needs any more, and that stay for what was made of their snapshots.
+    pub pending: Vec<LayerId>,
 }
 
 impl DeletePlan {

@@ -47,6 +47,10 @@ pub struct RestoreWorld<'a> {
     pub placement: &'a dyn Fn(&str) -> Placement,
     /// Most nodes that one server may have.
     pub nodes_max: usize,
+    /// Most clones of clones that a disk may stand on.
+    pub clone_depth_max: usize,
+    /// Whether a backend can make a disk that is no clone.
+    pub copies: &'a dyn Fn(&str) -> bool,
 }
 
 /// How a disk of the node comes back.
@@ -59,6 +63,16 @@ pub enum Comeback {
     Reuse(LayerId),
     /// A new disk is made of the disk snapshot.
     Clone,
+    /// As [`Comeback::Clone`], but all bytes are copied: the chain of clones would get too long.
+    Copy,
+}
+
+impl Comeback {
+    /// Whether a new disk is made.
+    #[must_use]
+    pub fn is_new(self) -> bool {
+        matches!(self, Self::Clone | Self::Copy)
+    }
 }
 
 /// One disk of the node.
@@ -121,6 +135,8 @@ pub struct RestorePlan {
     pub loses: Vec<String>,
     /// Older safety snapshots of the branch that go when the new one is there.
     pub safety_gone: Vec<SnapshotId>,
+    /// Disks, by key, that will stand on more clones of clones than they should, with the number: their backends cannot copy.
+    pub too_deep: Vec<(String, usize)>,
 }
 
 impl RestorePlan {
@@ -176,6 +192,7 @@ pub fn plan(world: &RestoreWorld<'_>, request: &RestoreRequest) -> Result<Restor
         needs: vec![],
         loses: vec![],
         safety_gone: vec![],
+        too_deep: vec![],
     };
     plan.safety = match world.unchanged_since {
         _ if plan.is_empty() => world.unchanged_since.map_or(Safety::Declined, Safety::NotNeeded),
@@ -191,13 +208,12 @@ pub fn plan(world: &RestoreWorld<'_>, request: &RestoreRequest) -> Result<Restor
             "The safety snapshot would be one more than the {} snapshots that one server may have.",
             world.nodes_max
         ))
-        .remedy(
-            "Ask the cloud's operator to raise [capture] nodes_per_server, or decline the safety snapshot and lose the present.",
-        ));
+        .remedy("Delete a snapshot first, or decline the safety snapshot and lose the present."));
     }
     choose_branch(world, request, &mut plan)?;
     plan.needs = consequences::needs(world, &plan);
     plan.safety_gone = consequences::safety_gone(world, &plan, request.target);
+    plan.too_deep = consequences::too_deep(world, &plan);
     if plan.safety == Safety::Declined && !plan.is_empty() {
         plan.loses = plan
             .moves
@@ -315,6 +331,7 @@ fn comeback(world: &RestoreWorld<'_>, part: &DiskSnapshot, layer: &Layer, live: 
             // Its row may be older than an attach by its owner.
             && !world.live.iter().any(|live| live.layer.id == layer.id)
     });
+    let too_deep = depth(world.layers, layer) + 1 > world.clone_depth_max && (world.copies)(&layer.backend);
     let (comeback, reason) = match parked {
         // A clone is grown as it is made; one that was parked before a resize would stay as it is.
         Some(_) if part.size_bytes < size_bytes_min(world.server, layer.kind, part) => {
@@ -324,9 +341,18 @@ fn comeback(world: &RestoreWorld<'_>, part: &DiskSnapshot, layer: &Layer, live: 
             Comeback::Reuse(layer.id),
             "the disk that was parked right after this snapshot is untouched and becomes the head again",
         ),
+        None if too_deep => (Comeback::Copy, "a new disk is copied: it would stand on too many clones of clones"),
         None => (Comeback::Clone, "a new disk is cloned from the disk snapshot; nothing is copied"),
     };
     (comeback, reason.to_owned())
+}
+
+/// How many layers a layer was made of, one out of the other.
+#[must_use]
+pub fn depth(layers: &[Layer], layer: &Layer) -> usize {
+    let above = |layer: &Layer| layer.parent_layer.and_then(|id| layers.iter().find(|other| other.id == id));
+    // Rows could form a ring only if they were damaged; no chain is longer than there are rows.
+    std::iter::successors(above(layer), |layer| above(layer)).take(layers.len()).count()
 }
 
 /// Smallest size in bytes that a disk of the node may come back with: its own then, and the flavor's for the system disk.

@@ -88,7 +88,7 @@ impl SnapshotDriver for CinderDriver {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities { placement: Placement::Attached, clones_may_hold_snapshots: true }
+        Capabilities { placement: Placement::Attached, clones_may_hold_snapshots: true, copies: false }
     }
 
     async fn discover(&self, server: &ServerFacts) -> Result<Found> {
@@ -191,6 +191,10 @@ impl SnapshotDriver for CinderDriver {
 
     async fn exists(&self, layer: &Layer) -> Result<bool> {
         Ok(self.admin.volume(volume_id(layer)?).await?.is_some())
+    }
+
+    async fn used_bytes(&self, layer: &Layer) -> Result<u64> {
+        Ok(self.admin.volume(volume_id(layer)?).await?.map_or(0, |volume| volume.size << 30))
     }
 
     async fn users(&self, layer: &Layer) -> Result<Vec<String>> {

@@ -55,7 +55,7 @@ impl SnapshotDriver for Attached {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities { placement: Placement::Attached, clones_may_hold_snapshots: true }
+        Capabilities { placement: Placement::Attached, clones_may_hold_snapshots: true, copies: false }
     }
 
     async fn discover(&self, server: &ServerFacts) -> Result<Found> {
@@ -193,6 +193,12 @@ impl SnapshotDriver for Attached {
 
     async fn exists(&self, layer: &Layer) -> Result<bool> {
         self.cloud.call("show_volume", |state| Ok(state.volumes.contains_key(&layer.backend_id))).await
+    }
+
+    async fn used_bytes(&self, layer: &Layer) -> Result<u64> {
+        self.cloud
+            .call("show_volume", |state| Ok(state.volumes.get(&layer.backend_id).map_or(0, |volume| volume.size_bytes)))
+            .await
     }
 
     async fn users(&self, layer: &Layer) -> Result<Vec<String>> {

@@ -65,7 +65,7 @@ impl SnapshotDriver for Named {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities { placement: Placement::Named, clones_may_hold_snapshots: false }
+        Capabilities { placement: Placement::Named, clones_may_hold_snapshots: false, copies: true }
     }
 
     async fn discover(&self, server: &ServerFacts) -> Result<Found> {
@@ -150,7 +150,7 @@ impl SnapshotDriver for Named {
                     bytes: picture.bytes,
                     size_bytes: picture.size_bytes.max(new.size_bytes_min),
                     pictures: BTreeMap::new(),
-                    parent: Some((source.layer.backend_id.clone(), source.backend_id.to_owned())),
+                    parent: (!new.copied).then(|| (source.layer.backend_id.clone(), source.backend_id.to_owned())),
                     watchers: vec![],
                     metadata: BTreeMap::new(),
                 };
@@ -192,6 +192,12 @@ impl SnapshotDriver for Named {
 
     async fn exists(&self, layer: &Layer) -> Result<bool> {
         self.cloud.call("show_image", |state| Ok(state.images.contains_key(&layer.backend_id))).await
+    }
+
+    async fn used_bytes(&self, layer: &Layer) -> Result<u64> {
+        self.cloud
+            .call("measure_image", |state| Ok(state.images.get(&layer.backend_id).map_or(0, |image| image.size_bytes)))
+            .await
     }
 
     async fn users(&self, layer: &Layer) -> Result<Vec<String>> {

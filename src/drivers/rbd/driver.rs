@@ -91,7 +91,7 @@ impl SnapshotDriver for RbdDriver {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities { placement: Placement::Named, clones_may_hold_snapshots: false }
+        Capabilities { placement: Placement::Named, clones_may_hold_snapshots: false, copies: true }
     }
 
     async fn discover(&self, server: &ServerFacts) -> Result<Found> {
@@ -166,6 +166,16 @@ impl SnapshotDriver for RbdDriver {
         self.cluster
             .run_briefly("look for an RBD image", move |connection| {
                 Ok(open::find(&Pool::open(connection, &pool)?, &layer, Access::Read)?.is_some())
+            })
+            .await
+    }
+
+    async fn used_bytes(&self, layer: &Layer) -> Result<u64> {
+        let (pool, layer) = (self.pool_of(layer), layer.clone());
+        self.cluster
+            .run_briefly("measure an RBD image", move |connection| {
+                let pool = Pool::open(connection, &pool)?;
+                open::find(&pool, &layer, Access::Read)?.map_or(Ok(0), |image| image.used_bytes())
             })
             .await
     }

@@ -253,6 +253,17 @@ impl Image {
         check(code, || format!("resize RBD image {} to {size_bytes} bytes", self.label()))?;
         Ok(())
     }
+
+    /// Copies all that the image still reads from its parent, which takes as long as that is; afterwards it has none.
+    ///
+    /// # Errors
+    /// See [`Image::size_bytes`].
+    pub fn flatten(&self) -> Result<()> {
+        // SAFETY: the image is open for writing.
+        let code = unsafe { (self.api().rbd_flatten)(self.raw) };
+        check(code, || format!("flatten RBD image {}", self.label()))?;
+        Ok(())
+    }
 }
 
 impl Drop for Image {

@@ -202,6 +202,7 @@ table! {
         fn rbd_linked_image_spec_list_cleanup(*mut LinkedImageSpecT, usize);
         fn rbd_snap_spec_cleanup(*mut SnapSpecT);
         fn rbd_resize(ImageT, u64) -> c_int;
+        fn rbd_flatten(ImageT) -> c_int;
         fn rbd_snap_list(ImageT, *mut SnapInfoT, *mut c_int) -> c_int;
         fn rbd_snap_list_end(*mut SnapInfoT);
         fn rbd_snap_get_namespace_type(ImageT, u64, *mut c_int) -> c_int;

@@ -88,6 +88,8 @@ fn make(pool: &Pool, carriers: Option<&Pool>, wanted: &Wanted, name: &str) -> Re
     let mut shape = like.shape()?;
     let settings = settings(like)?;
     shape.features = shape.features & FEATURES | FEATURE_LAYERING;
+    // A copy hangs on nothing in the end, so it needs no carrier.
+    let carriers = carriers.filter(|_| !wanted.new.copied);
     clone(pool, carriers, wanted, (source.name(), &snapshot_name), &shape, name)?;
     drop(head);
     drop(source);
@@ -95,6 +97,9 @@ fn make(pool: &Pool, carriers: Option<&Pool>, wanted: &Wanted, name: &str) -> Re
     let id = pool.holder(name)?.ok_or_else(|| pool.missing("just made", name))?;
     let image = need(pool, &id, name)?;
     mark(&image, wanted, &settings)?;
+    if wanted.new.copied {
+        image.flatten()?;
+    }
     grow(&image, wanted.new.size_bytes_min)?;
     image.set_metadata(META_LAYER, &wanted.new.id.to_string())?;
     Ok(id)

@@ -4,7 +4,7 @@ use futures::future::join_all;
 
 use super::{Incoming, Origin, Slot, SnapshotRestore};
 use crate::domain::disk::{DiskSnapshot, Layer, LayerRole, Placement};
-use crate::drivers::{NewLayer, Source};
+use crate::drivers::Source;
 use crate::error::{Error, Result};
 use crate::operations::volume_order::{self, Marks, Placed};
 use crate::operations::{StepContext, power};
@@ -45,7 +45,7 @@ impl SnapshotRestore {
             let driver = cx.world.drivers.get(&source.layer.backend)?;
             let call = &call;
             jobs.push(async move {
-                let new = NewLayer { id: incoming.layer, size_bytes_min: incoming.size_bytes_min };
+                let new = incoming.new_layer();
                 (incoming.layer, driver.prepare(call, source, &new).await)
             });
         }
@@ -69,7 +69,7 @@ impl SnapshotRestore {
         let tree = cx.tree().await?;
         for (incoming, part) in self.cloned() {
             let source = source(&tree, tree.disk_snapshot(part)?)?;
-            let new = NewLayer { id: incoming.layer, size_bytes_min: incoming.size_bytes_min };
+            let new = incoming.new_layer();
             cx.world.drivers.get(&source.layer.backend)?.discard(&cx.call(), source, &new).await?;
         }
         self.state.prepared.clear();

@@ -19,6 +19,7 @@ use std::collections::BTreeMap;
 
 use crate::domain::disk::Attachment;
 use crate::domain::operation::Operation;
+use crate::drivers::NewLayer;
 use crate::error::{Error, Result};
 use crate::ids::{BranchId, DiskSnapshotId, LayerId, SnapshotId};
 use crate::operations::{Reversal, Step, StepContext, Work, typed, untyped, volume_order};
@@ -74,6 +75,16 @@ pub struct Incoming {
     pub named: bool,
     /// Smallest size in bytes.
     pub size_bytes_min: u64,
+    /// Whether its content is copied.
+    #[serde(default)]
+    pub copied: bool,
+}
+
+impl Incoming {
+    /// What its driver is asked for.
+    fn new_layer(&self) -> NewLayer {
+        NewLayer { id: self.layer, size_bytes_min: self.size_bytes_min, copied: self.copied }
+    }
 }
 
 /// A head that leaves the server.

@@ -166,7 +166,7 @@ async fn replace_a_volume(demo: &User, made: &Made) {
     assert_eq!((actions[0].action.as_str(), actions[0].user_id.as_ref()), ("stop", Some(&own)));
 
     // A new volume from the node.
-    let new = NewLayer { id: LayerId::new(), size_bytes_min: captured.size_bytes };
+    let new = NewLayer { id: LayerId::new(), size_bytes_min: captured.size_bytes, copied: false };
     let source = Source { layer: &old, origin: node, backend_id: &captured.backend_id };
     let begin = clock::Instant::now();
     let new_volume = driver.prepare(&call, source, &new).await.unwrap();
@@ -279,7 +279,7 @@ async fn replace_a_volume(demo: &User, made: &Made) {
     free(&driver, &fresh).await;
 
     // A prepared layer that nobody wanted.
-    let spare = NewLayer { id: LayerId::new(), size_bytes_min: (1 << 30) + 1 };
+    let spare = NewLayer { id: LayerId::new(), size_bytes_min: (1 << 30) + 1, copied: false };
     match driver.prepare(&call, source, &spare).await {
         Ok(volume) => {
             made.volumes.lock().unwrap().push(volume.clone());

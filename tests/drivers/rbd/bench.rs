@@ -172,7 +172,7 @@ impl Bench {
     /// A new layer out of a fresh snapshot of `layer`.
     pub async fn prepared(&self, layer: &Layer) -> (DiskSnapshotId, String, Layer) {
         let (origin, snapshot) = self.captured(layer).await;
-        let new = NewLayer { id: self.layer_id(), size_bytes_min: 0 };
+        let new = NewLayer { id: self.layer_id(), size_bytes_min: 0, copied: false };
         let source = Source { layer, origin, backend_id: &snapshot };
         let backend_id = self.driver.prepare(&self.call, source, &new).await.unwrap();
         let next = Layer { id: new.id, backend_id, role: LayerRole::Preparing, ..layer.clone() };

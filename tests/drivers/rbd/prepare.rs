@@ -13,7 +13,7 @@ async fn a_layer_prepared_twice_is_one_and_discarded_leaves_nothing() {
     let (origin, snapshot) = bench.captured(&head).await;
     let before = bench.traces();
     let source = Source { layer: &head, origin, backend_id: &snapshot };
-    let new = NewLayer { id: bench.layer_id(), size_bytes_min: 0 };
+    let new = NewLayer { id: bench.layer_id(), size_bytes_min: 0, copied: false };
 
     let first = bench.driver.prepare(&bench.call, source, &new).await.unwrap();
     let made = bench.traces();
@@ -59,7 +59,7 @@ async fn a_clone_keeps_what_the_head_has_today() {
     let (origin, snapshot) = bench.captured(&head).await;
     let source = Source { layer: &head, origin, backend_id: &snapshot };
     let prepare = async || {
-        let new = NewLayer { id: bench.layer_id(), size_bytes_min: 0 };
+        let new = NewLayer { id: bench.layer_id(), size_bytes_min: 0, copied: false };
         bench.driver.prepare(&bench.call, source, &new).await.unwrap();
         format!("vms/ratoon.{}", new.id)
     };
@@ -89,12 +89,12 @@ async fn a_clone_is_grown_to_the_least_size_and_never_shrunk() {
     let (origin, snapshot) = bench.captured(&head).await;
     let source = Source { layer: &head, origin, backend_id: &snapshot };
     for (least, expected) in [(MIB, SIZE), (2 * SIZE, 2 * SIZE)] {
-        let new = NewLayer { id: bench.layer_id(), size_bytes_min: least };
+        let new = NewLayer { id: bench.layer_id(), size_bytes_min: least, copied: false };
         bench.driver.prepare(&bench.call, source, &new).await.unwrap();
         assert_eq!(bench.info(&format!("vms/ratoon.{}", new.id))["size"], expected);
     }
     // Found, but not grown yet.
-    let mut new = NewLayer { id: bench.layer_id(), size_bytes_min: 0 };
+    let mut new = NewLayer { id: bench.layer_id(), size_bytes_min: 0, copied: false };
     let first = bench.driver.prepare(&bench.call, source, &new).await.unwrap();
     new.size_bytes_min = 3 * SIZE;
     assert_eq!(bench.driver.prepare(&bench.call, source, &new).await.unwrap(), first);
@@ -108,7 +108,7 @@ async fn what_a_dead_maker_left_is_made_anew() {
     let (origin, snapshot) = bench.captured(&head).await;
     let before = bench.traces();
     let source = Source { layer: &head, origin, backend_id: &snapshot };
-    let new = NewLayer { id: bench.layer_id(), size_bytes_min: 0 };
+    let new = NewLayer { id: bench.layer_id(), size_bytes_min: 0, copied: false };
     let (spec, carrier) = (format!("vms/ratoon.{}", new.id), format!("images/ratoon.{origin}"));
     // Neither is a clone yet: the maker died before the parents were attached.
     bench.rbd(&["create", "-s", "8M", &spec]);
@@ -129,7 +129,7 @@ async fn a_removal_that_died_half_way_is_finished() {
     let (origin, snapshot) = bench.captured(&head).await;
     let before = bench.traces();
     let source = Source { layer: &head, origin, backend_id: &snapshot };
-    let new = NewLayer { id: bench.layer_id(), size_bytes_min: 0 };
+    let new = NewLayer { id: bench.layer_id(), size_bytes_min: 0, copied: false };
     // Without an object map every object is asked for, which takes long enough to be killed in the middle.
     let spec = format!("vms/ratoon.{}", new.id);
     bench.rbd(&["create", "-s", "40G", "--object-size", "1M", "--image-feature", "layering", &spec]);
@@ -174,7 +174,7 @@ async fn without_glances_pool_the_clone_hangs_on_the_snapshot_itself() {
     let (origin, snapshot) = bench.captured(&head).await;
     let before = bench.traces();
     let source = Source { layer: &head, origin, backend_id: &snapshot };
-    let new = NewLayer { id: bench.layer_id(), size_bytes_min: 0 };
+    let new = NewLayer { id: bench.layer_id(), size_bytes_min: 0, copied: false };
     driver.prepare(&bench.call, source, &new).await.unwrap();
     let parent = &bench.info(&format!("vms/ratoon.{}", new.id))["parent"];
     assert_eq!((&parent["pool"], &parent["image"]), (&"vms".into(), &format!("{}_disk", bench.server).into()));
@@ -188,7 +188,7 @@ async fn a_discard_takes_nothing_that_is_used() {
     let head = bench.disk("disk", &[]);
     let (origin, snapshot, next) = bench.prepared(&head).await;
     let source = Source { layer: &head, origin, backend_id: &snapshot };
-    let new = NewLayer { id: next.id, size_bytes_min: 0 };
+    let new = NewLayer { id: next.id, size_bytes_min: 0, copied: false };
 
     let guest = bench.somebody_opens(&next.backend_id);
     let error = bench.driver.discard(&bench.call, source, &new).await.unwrap_err();
@@ -201,7 +201,7 @@ async fn a_discard_takes_nothing_that_is_used() {
     bench.driver.remove_snapshot(&bench.call, &next, own).await.unwrap();
 
     // A second layer of the same snapshot keeps the carrier.
-    let second = NewLayer { id: bench.layer_id(), size_bytes_min: 0 };
+    let second = NewLayer { id: bench.layer_id(), size_bytes_min: 0, copied: false };
     bench.driver.prepare(&bench.call, source, &second).await.unwrap();
     bench.driver.discard(&bench.call, source, &new).await.unwrap();
     assert!(bench.traces().contains(&format!("images/ratoon.{origin}@c")));
@@ -214,7 +214,7 @@ async fn a_snapshot_that_is_gone_or_replaced_is_said_so() {
     let head = bench.disk("disk", &[]);
     let (origin, snapshot) = bench.captured(&head).await;
     let before = bench.traces();
-    let new = NewLayer { id: bench.layer_id(), size_bytes_min: 0 };
+    let new = NewLayer { id: bench.layer_id(), size_bytes_min: 0, copied: false };
     let gone = Source { layer: &head, origin: bench.origin(), backend_id: &snapshot };
     let error = bench.driver.prepare(&bench.call, gone, &new).await.unwrap_err();
     assert_eq!(error.kind(), Kind::NotFound);
@@ -223,4 +223,24 @@ async fn a_snapshot_that_is_gone_or_replaced_is_said_so() {
     assert_eq!(error.kind(), Kind::Conflict);
     assert!(error.to_string().contains("999999"), "{error}");
     assert_eq!(bench.traces(), before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_has_the_same_bytes_and_hangs_on_nothing() {
+    let Some(bench) = bench() else { return };
+    let head = bench.disk("disk", &[]);
+    let (origin, snapshot) = bench.captured(&head).await;
+    let source = Source { layer: &head, origin, backend_id: &snapshot };
+    let before = bench.traces();
+    let new = NewLayer { id: bench.layer_id(), size_bytes_min: 0, copied: true };
+    let id = bench.driver.prepare(&bench.call, source, &new).await.unwrap();
+    assert_eq!(bench.driver.prepare(&bench.call, source, &new).await.unwrap(), id, "found");
+    let spec = format!("vms/ratoon.{}", new.id);
+    assert!(bench.info(&spec).get("parent").is_none());
+    let taken = bench.bytes(&format!("vms/{}_disk@ratoon-{origin}", bench.server));
+    assert!(bench.bytes(&spec) == taken);
+    bench.driver.remove_snapshot(&bench.call, &head, origin).await.unwrap();
+    assert!(bench.bytes(&spec) == taken, "without the snapshot too");
+    bench.driver.discard(&bench.call, source, &new).await.unwrap();
+    assert!(bench.traces().len() < before.len(), "the snapshot is gone, and no carrier was made");
 }

@@ -147,7 +147,7 @@ async fn a_clone_equals_what_it_was_made_of_until_somebody_changes_it() {
         // The head goes on: only the snapshot counts.
         bench.write(&format!("vms/{}_{key}", bench.server));
         let clone = async |size_bytes_min: u64| {
-            let new = NewLayer { id: bench.layer_id(), size_bytes_min };
+            let new = NewLayer { id: bench.layer_id(), size_bytes_min, copied: false };
             let backend_id = driver.prepare(&bench.call, source, &new).await.unwrap();
             (Layer { id: new.id, backend_id, ..head.clone() }, format!("vms/ratoon.{}", new.id))
         };

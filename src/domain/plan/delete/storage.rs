@@ -40,6 +40,7 @@ pub(super) fn plan(
     }
     for layer in world.layers.iter().filter(|layer| stock.is_useless(layer) && !stock.layers_gone.contains(&layer.id)) {
         plan.stays.push(format!("the parked disk {}: disks that are in use were made of its snapshots", layer.key));
+        plan.pending.push(layer.id);
     }
     held
 }

@@ -1,6 +1,6 @@
 //! What a restore's plan costs in quota, and which older safety snapshots its own makes superfluous.
 
-use super::{Comeback, RestorePlan, RestoreWorld, Safety};
+use super::{Comeback, RestorePlan, RestoreWorld, Safety, depth};
 use crate::domain::disk::Placement;
 use crate::domain::plan::BranchChoice;
 use crate::domain::plan::capture::{add_need, gibibytes};
@@ -21,7 +21,7 @@ pub(super) fn needs(world: &RestoreWorld<'_>, plan: &RestorePlan) -> Vec<(String
             }
         }
     }
-    for disk in plan.moves.iter().filter(|disk| disk.comeback == Comeback::Clone) {
+    for disk in plan.moves.iter().filter(|disk| disk.comeback.is_new()) {
         let Some(part) = world.disk_snapshots.iter().find(|part| part.id == disk.disk_snapshot) else { continue };
         let Some(layer) = world.layers.iter().find(|layer| layer.id == part.layer_id) else { continue };
         if (world.placement)(&layer.backend) == Placement::Attached {
@@ -33,6 +33,19 @@ pub(super) fn needs(world: &RestoreWorld<'_>, plan: &RestorePlan) -> Vec<(String
         }
     }
     needs
+}
+
+/// Disks that are cloned although they then stand on more clones of clones than they should.
+pub(super) fn too_deep(world: &RestoreWorld<'_>, plan: &RestorePlan) -> Vec<(String, usize)> {
+    let cloned = plan.moves.iter().filter(|disk| disk.comeback == Comeback::Clone);
+    cloned
+        .filter_map(|disk| {
+            let part = world.disk_snapshots.iter().find(|part| part.id == disk.disk_snapshot)?;
+            let layer = world.layers.iter().find(|layer| layer.id == part.layer_id)?;
+            let depth = depth(world.layers, layer) + 1;
+            (depth > world.clone_depth_max).then(|| (layer.key.clone(), depth))
+        })
+        .collect()
 }
 
 /// One safety snapshot a branch is kept: older ones go when a new one is taken there, unless somebody named them, something

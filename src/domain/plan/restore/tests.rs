@@ -47,6 +47,8 @@ fn ask(scene: &Scene, ask: Ask<'_>) -> Result<RestorePlan> {
         untouched: &ask.untouched.into_iter().collect(),
         placement: &placement,
         nodes_max: scene.nodes_max,
+        clone_depth_max: 3,
+        copies: &|backend| backend == "named",
     };
     let request = RestoreRequest {
         target: scene.node(ask.target),

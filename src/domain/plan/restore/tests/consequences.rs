@@ -60,3 +60,31 @@ fn an_older_safety_snapshot_goes_unless_somebody_needs_it() {
     elsewhere.grove.forest.nodes[1].branch_id = BranchId::new();
     assert_eq!(gone(&elsewhere, "a"), [], "it is another branch's");
 }
+
+/// The layer of this key was made of another one, that of another, and so on.
+fn stands_on(scene: &mut Scene, key: &str, count: usize) {
+    let mut above = scene.layer(key).id;
+    for _ in 0..count {
+        let id = LayerId::new();
+        let parent =
+            Layer { id, role: LayerRole::Parked, key: "older".into(), parent_layer: None, ..scene.layers[0].clone() };
+        scene.layers.push(parent);
+        scene.layers.iter_mut().filter(|layer| layer.id == above).for_each(|layer| layer.parent_layer = Some(id));
+        above = id;
+    }
+}
+
+#[test]
+fn a_disk_that_would_stand_on_too_many_clones_is_copied_or_named() {
+    for (count, comebacks, named) in [
+        (2, [Comeback::Clone, Comeback::Clone], vec![]),
+        (3, [Comeback::Copy, Comeback::Clone], vec![("data".to_owned(), 4)]),
+    ] {
+        let mut scene = scene(&["disk", "data"]);
+        stands_on(&mut scene, "disk", count);
+        stands_on(&mut scene, "data", count);
+        let plan = ask(&scene, to("a")).unwrap();
+        assert_eq!(plan.moves.iter().map(|disk| disk.comeback).collect::<Vec<_>>(), comebacks, "on {count}");
+        assert_eq!(plan.too_deep, named, "on {count}");
+    }
+}
