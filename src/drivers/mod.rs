@@ -88,6 +88,12 @@ pub trait SnapshotDriver: Send + Sync {
     /// `source` is what it was made of.
     async fn discard(&self, call: &Call, source: Source<'_>, new: &NewLayer) -> Result<()>;
 
+    /// Takes away what others may have left on a layer that [`SnapshotDriver::prepare`] made, because it was a head for a
+    /// moment. Refused with a conflict that passes while somebody still needs it.
+    async fn clear(&self, _layer: &Layer) -> Result<()> {
+        Ok(())
+    }
+
     /// Who has the layer open, for people; empty when nobody has.
     async fn users(&self, layer: &Layer) -> Result<Vec<String>>;
 
