@@ -105,6 +105,12 @@ pub trait SnapshotDriver: Send + Sync {
     /// What a layer takes of its backend, in bytes: what is written, or what counts in its owner's quota; 0 if it is gone.
     async fn used_bytes(&self, layer: &Layer) -> Result<u64>;
 
+    /// Takes away what others may have left on a layer that [`SnapshotDriver::prepare`] made, because it was a head for a
+    /// moment. Refused with a conflict that passes while somebody still needs it.
+    async fn clear(&self, _layer: &Layer) -> Result<()> {
+        Ok(())
+    }
+
     /// Who has the layer open, for people; empty when nobody has.
     async fn users(&self, layer: &Layer) -> Result<Vec<String>>;
 

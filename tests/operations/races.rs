@@ -203,6 +203,42 @@ async fn an_image_that_nova_begins_to_make_during_the_swap_is_wholly_of_before_o
 }
 
 #[tokio::test]
+async fn what_nova_leaves_on_a_disk_that_was_the_head_for_a_moment_is_taken_away() {
+    use ratoon::drivers::fake::faults::{Harm, When, Which};
+    for succeeds in [true, false] {
+        let mut lab = Lab::with_a_server().await;
+        lab.world.settings.attempts_max = 2;
+        let a = lab.capture("a").await;
+        lab.cloud.guest_write(lab.server);
+        let (server, cloud) = (lab.server, lab.cloud.clone());
+        let before = cloud.our_objects().snapshots.len();
+        let id = lab.ask_restore(a, |request| request.safety_snapshot = false).await.unwrap();
+        // The second rename of eight, there and back for two disks: the new disk bears the name.
+        lab.cloud.plan_fault(Which::Named("rename", 2), When::After, Harm::NovaImages(server));
+        if !succeeds {
+            lab.probe.once("verify", EventKind::Started, Verdict::Fail(ratoon::error::Error::backend("No.")));
+        }
+        let ends = tokio::spawn(async move {
+            while cloud.peek(server).unwrap().task_state.as_deref() != Some("image_uploading") {
+                tokio::task::yield_now().await;
+            }
+            while !cloud.our_objects().disks.iter().any(|(_, name)| *name == format!("{server}_disk"))
+                || cloud.calls().iter().filter(|call| **call == "rename").count() < 8
+            {
+                tokio::task::yield_now().await;
+            }
+            cloud.end_image(server); // by the name, which is the old disk's again
+        });
+        let ended = lab.finish(id).await;
+        ends.await.unwrap();
+        assert_eq!(ended.status == OperationStatus::Succeeded, succeeds, "{:?}", ended.error);
+        assert_eq!(ended.warnings, Vec::<String>::new());
+        lab.must_be_clean("restore").await;
+        assert_eq!(lab.cloud.our_objects().snapshots.len(), before, "succeeds: {succeeds}");
+    }
+}
+
+#[tokio::test]
 async fn a_foreign_watcher_on_the_head_stops_the_restore_before_the_renames() {
     let mut lab = Lab::with_a_server().await;
     lab.world.settings.attempts_max = 2;

@@ -38,6 +38,8 @@ pub enum Harm {
     Death,
     /// No fault, but it takes as long as the server is paused.
     WhilePaused(ServerId),
+    /// No fault, but Nova begins an image of the server, and takes its snapshot of the disk that bears the name just then.
+    NovaImages(ServerId),
 }
 
 /// A planned fault.

@@ -108,6 +108,11 @@ impl FakeCloud {
                 }
                 Ok(())
             }
+            Harm::NovaImages(server) => {
+                self.owner_create_image(server)?;
+                self.snapshot_for_image(server);
+                Ok(())
+            }
         }
     }
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 
 use super::FakeCloud;
-use super::state::{Image, NAMED, POOL, Picture, State, head_name};
+use super::state::{Image, NAMED, NOVAS, POOL, Picture, State, head_name};
 use crate::domain::disk::{Attachment, DiskFacts, DiskKind, Found, FoundDisk, Layer, LeftOut, Placement};
 use crate::domain::quota::Quota;
 use crate::domain::server::ServerFacts;
@@ -165,6 +165,7 @@ impl SnapshotDriver for Named {
             .call("remove_image", |state| {
                 let Some(id) = state.image_named(&parked_name(new.id)).map(str::to_owned) else { return Ok(()) };
                 let image = state.image(&id)?;
+                image.pictures.retain(|_, picture| picture.name != NOVAS);
                 if !image.watchers.is_empty() || !image.pictures.is_empty() {
                     return Err(Error::backend(format!("Image {id} is in use and cannot be removed.")));
                 }
@@ -186,6 +187,18 @@ impl SnapshotDriver for Named {
                 state.images.remove(&layer.backend_id);
                 empty_trash(state);
                 Ok(true)
+            })
+            .await
+    }
+
+    async fn clear(&self, layer: &Layer) -> Result<()> {
+        self.cloud
+            .call("clear_image", |state| {
+                let parked = parked_name(layer.id);
+                for image in state.images.values_mut().filter(|image| image.name == parked) {
+                    image.pictures.retain(|_, picture| picture.name != NOVAS);
+                }
+                Ok(())
             })
             .await
     }

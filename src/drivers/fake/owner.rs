@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::FakeCloud;
 use super::compute::{attach, detach, power, set_lock};
-use super::state::{Image, Limits, OUR_USER, SECTORS, Server, State, Volume, head_name};
+use super::state::{Image, Limits, NOVAS, OUR_USER, Picture, SECTORS, Server, State, Volume, head_name};
 use crate::domain::disk::{Attachment, DiskFacts};
 use crate::domain::server::{ServerFacts, ServerStatus};
 use crate::error::{Error, Result};
@@ -375,8 +375,24 @@ impl FakeCloud {
         Ok(())
     }
 
-    /// Nova has finished the image.
+    /// Nova comes to the point where it takes a snapshot of the disk that bears the server's name just now.
+    pub fn snapshot_for_image(&self, id: ServerId) {
+        let mut state = self.state();
+        let (name, picture) = (head_name(id, "disk"), state.fresh("snapshot"));
+        for image in state.images.values_mut().filter(|image| image.name == name) {
+            let (bytes, size_bytes) = (image.bytes.clone(), image.size_bytes);
+            image
+                .pictures
+                .insert(picture.clone(), Picture { name: NOVAS.to_owned(), bytes, size_bytes, trashed: false });
+        }
+    }
+
+    /// Nova has finished the image, and removes its snapshot of the disk that bears the server's name now.
     pub fn end_image(&self, id: ServerId) {
+        let name = head_name(id, "disk");
+        for image in self.state().images.values_mut().filter(|image| image.name == name) {
+            image.pictures.retain(|_, picture| picture.name != NOVAS);
+        }
         self.edit_server(id, |facts| facts.task_state = None);
     }
 }

@@ -126,6 +126,9 @@ pub(super) struct State {
     pub faults: Faults,
 }
 
+/// Name of the snapshot through which Nova makes an image; it finds the disk by its name, at first and at the end.
+pub(super) const NOVAS: &str = "0123456789abcdef0123456789abcdef";
+
 /// The name that Nova expects a server's disk to have.
 pub(super) fn head_name(server: ServerId, key: &str) -> String {
     match key.strip_prefix("disk") {

@@ -86,6 +86,19 @@ impl Cluster {
         result.map_err(|error| Error::internal(format!("Cannot {doing}: the thread died.")).source(error))?
     }
 
+    /// As [`Cluster::run`], over a connection of its own ([`Connection::open_for_scans`]).
+    ///
+    /// # Errors
+    /// As [`Cluster::run`].
+    pub async fn run_apart<T, A>(&self, doing: &str, act: A) -> Result<T>
+    where
+        T: Send + 'static,
+        A: FnOnce(&Arc<Connection>) -> Result<T> + Send + 'static,
+    {
+        let config = self.shared.config.clone();
+        self.run(doing, move |_| act(&Arc::new(Connection::open_for_scans(&config)?))).await
+    }
+
     /// As [`Cluster::run`], but stops waiting after six time limits. The act may still be done later.
     ///
     /// # Errors

@@ -51,6 +51,23 @@ impl Connection {
     /// `Unavailable` if no monitor answers in time or Ceph's libraries are missing; `Backend` if the configuration file,
     /// the keyring or the user is wrong.
     pub fn open(config: &RbdConfig) -> Result<Self> {
+        // A callback of librbd locks its image once more after it has told us that the image is open
+        // (ImageState::complete_action_unlock). With two threads, its default since Pacific, we may have closed and freed the
+        // image by then, and the lock, of memory that is another's, hangs or aborts the process. Both were seen on 16.2 under
+        // load. One thread finishes its callback before it tells us.
+        Self::open_with(config, 1)
+    }
+
+    /// A connection for acts of which librbd asks Ceph from within a callback (to take a protection off a snapshot, it asks all
+    /// pools for clones), which hangs with one thread. To be used for as little as possible: see [`Connection::open`].
+    ///
+    /// # Errors
+    /// As [`Connection::open`].
+    pub fn open_for_scans(config: &RbdConfig) -> Result<Self> {
+        Self::open_with(config, 2)
+    }
+
+    fn open_with(config: &RbdConfig, callback_threads: u8) -> Result<Self> {
         let api = api()?;
         let user = c_string(&config.user)?;
         let mut cluster: RadosT = ptr::null_mut();
@@ -59,12 +76,12 @@ impl Connection {
         check(code, || format!("make a Ceph client for client.{}", config.user))?;
         // From here on the handle is freed by Drop, whatever fails.
         let connection = Self { api, cluster };
-        connection.configure(config)?;
+        connection.configure(config, callback_threads)?;
         connection.connect(config)?;
         Ok(connection)
     }
 
-    fn configure(&self, config: &RbdConfig) -> Result<()> {
+    fn configure(&self, config: &RbdConfig, callback_threads: u8) -> Result<()> {
         let file = config.ceph_conf.display();
         let path = c_string(&config.ceph_conf.to_string_lossy())?;
         // SAFETY: the handle is live and not connected yet, the path a terminated string.
@@ -90,11 +107,7 @@ impl Connection {
             ("log_to_file", "false"),
             ("log_to_stderr", "false"),
             ("err_to_stderr", "false"),
-            // Not for speed: a callback of librbd locks its image once more after it has told us that the image is open
-            // (ImageState::complete_action_unlock). With two threads, its default since Pacific, we may have closed and freed
-            // the image by then, and the lock, of memory that is another's, hangs or aborts the process. Both were seen on
-            // 16.2 under load. One thread finishes its callback before it tells us.
-            ("librados_thread_count", "1"),
+            ("librados_thread_count", callback_threads.to_string().as_str()),
         ] {
             self.set(option, value)?;
         }

@@ -10,7 +10,7 @@ use super::connection::Connection;
 pub use super::discover::HeadImage;
 use super::image::Access;
 use super::pool::Pool;
-use super::prepare::{Wanted, discard, prepare, purge};
+use super::prepare::{self, Wanted, discard, purge};
 use super::{discover, open, snapshot, swap};
 use crate::clock;
 use crate::domain::disk::{Found, Layer, Placement};
@@ -18,7 +18,7 @@ use crate::domain::quota::Quota;
 use crate::domain::server::ServerFacts;
 use crate::drivers::{Call, Capabilities, Captured, NewLayer, SnapshotDriver, Source};
 use crate::error::Result;
-use crate::ids::DiskSnapshotId;
+use crate::ids::{DiskSnapshotId, LayerId};
 
 /// The driver's name in rows and messages.
 pub const NAME: &str = "rbd";
@@ -71,6 +71,18 @@ impl RbdDriver {
         // A parent in Nova's own pool is a snapshot that a head was cloned from without a carrier: no sign of Glance.
         let parent = layer.facts.parent_pool.clone().filter(|pool| *pool != own);
         parent.or_else(|| self.glance_pool.clone()).filter(|pool| *pool != own)
+    }
+
+    /// See [`prepare::leftovers`].
+    async fn clear_new(&self, pool: String, id: LayerId) -> Result<()> {
+        let in_pool = pool.clone();
+        let look = move |connection: &_| Ok(prepare::leftovers(&Pool::open(connection, &in_pool)?, id)?.is_empty());
+        if self.cluster.run("look at a new RBD image", look).await? {
+            return Ok(());
+        }
+        self.cluster
+            .run_apart("clear an RBD image", move |connection| prepare::clear(&Pool::open(connection, &pool)?, id))
+            .await
     }
 }
 
@@ -134,7 +146,7 @@ impl SnapshotDriver for RbdDriver {
         self.cluster
             .run("prepare an RBD image", move |connection| {
                 let (pool, carriers) = open_all(connection, &pool, carriers.as_deref())?;
-                prepare(&pool, carriers.as_ref(), &wanted)
+                prepare::prepare(&pool, carriers.as_ref(), &wanted)
             })
             .await
     }
@@ -142,6 +154,7 @@ impl SnapshotDriver for RbdDriver {
     async fn discard(&self, _call: &Call, source: Source<'_>, new: &NewLayer) -> Result<()> {
         let (pool, carriers) = (self.pool_of(source.layer), self.carrier_pool_of(source.layer));
         let (origin, new) = (source.origin, new.id);
+        self.clear_new(pool.clone(), new).await?;
         self.cluster
             .run("discard an RBD image", move |connection| {
                 let (pool, carriers) = open_all(connection, &pool, carriers.as_deref())?;
@@ -178,6 +191,10 @@ impl SnapshotDriver for RbdDriver {
                 open::find(&pool, &layer, Access::Read)?.map_or(Ok(0), |image| image.used_bytes())
             })
             .await
+    }
+
+    async fn clear(&self, layer: &Layer) -> Result<()> {
+        self.clear_new(self.pool_of(layer), layer.id).await
     }
 
     async fn users(&self, layer: &Layer) -> Result<Vec<String>> {

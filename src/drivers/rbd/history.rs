@@ -10,7 +10,7 @@ use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::connection::{c_string, own_str};
-use super::errno::{EEXIST, ENOENT, check};
+use super::errno::{EEXIST, EINVAL, ENOENT, check};
 use super::image::{FEATURE_FAST_DIFF, Image};
 use super::librbd::{LinkedImageSpecT, SNAP_NAMESPACE_TRASH, SNAP_NAMESPACE_USER, SnapInfoT, fill};
 use crate::error::{Error, Result};
@@ -117,6 +117,20 @@ impl Image {
         let code = unsafe { (self.api().rbd_snap_remove)(self.handle(), c_name.as_ptr()) };
         if code != -ENOENT {
             check(code, || format!("remove snapshot {}@{name}", self.label()))?;
+        }
+        Ok(())
+    }
+
+    /// Takes the protection off a snapshot, if it has any.
+    ///
+    /// # Errors
+    /// `Conflict` that passes while something of the first clone format hangs on it.
+    pub fn unprotect_snapshot(&self, name: &str) -> Result<()> {
+        let c_name = c_string(name)?;
+        // SAFETY: the image is open, the string terminated.
+        let code = unsafe { (self.api().rbd_snap_unprotect)(self.handle(), c_name.as_ptr()) };
+        if code != -EINVAL && code != -ENOENT {
+            check(code, || format!("unprotect snapshot {}@{name}", self.label())).map_err(Error::retryable)?;
         }
         Ok(())
     }

@@ -208,6 +208,7 @@ table! {
         fn rbd_snap_get_namespace_type(ImageT, u64, *mut c_int) -> c_int;
         fn rbd_snap_create(ImageT, *const c_char) -> c_int;
         fn rbd_snap_remove(ImageT, *const c_char) -> c_int;
+        fn rbd_snap_unprotect(ImageT, *const c_char) -> c_int;
         fn rbd_snap_set(ImageT, *const c_char) -> c_int;
         fn rbd_list_children3(ImageT, *mut LinkedImageSpecT, *mut usize) -> c_int;
         fn rbd_watchers_list(ImageT, *mut WatcherT, *mut usize) -> c_int;

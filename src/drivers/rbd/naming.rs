@@ -46,6 +46,13 @@ pub fn layer_name(layer: LayerId) -> String {
     format!("{IMAGE_PREFIX}{layer}")
 }
 
+/// Whether a snapshot's name is of the kind that Nova gives to those through which it makes an image, and which it removes by
+/// the *image's name* afterwards: a uuid without dashes.
+#[must_use]
+pub fn is_novas_temporary(name: &str) -> bool {
+    name.len() == 32 && name.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
 /// The name of the empty image, in Glance's pool, that stands between a snapshot and the heads made of it.
 #[must_use]
 pub fn carrier_name(origin: DiskSnapshotId) -> String {

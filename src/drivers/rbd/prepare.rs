@@ -7,13 +7,14 @@
 use std::collections::BTreeMap;
 
 use super::carrier;
+use super::history::{Snapshot, SnapshotKind};
 use super::image::{
     Access, FEATURE_DEEP_FLATTEN, FEATURE_EXCLUSIVE_LOCK, FEATURE_FAST_DIFF, FEATURE_JOURNALING, FEATURE_LAYERING,
     FEATURE_OBJECT_MAP, FEATURE_STRIPING, Image, Shape,
 };
 use super::naming::{
     CARRIER_SNAPSHOT, META_CONF_PREFIX, META_LAYER, META_OPERATION, META_ORIGIN, META_PREFIX, META_SERVER,
-    head_name_of, layer_name, snapshot_name,
+    head_name_of, is_novas_temporary, layer_name, snapshot_name,
 };
 use super::open;
 use super::pool::Pool;
@@ -186,6 +187,39 @@ pub(super) fn purge(pool: &Pool, carriers: Option<&Pool>, layer: &Layer, origin:
         (Some(carriers), Some(origin)) => carrier::remove_if_unused(carriers, origin),
         _ => Ok(()),
     }
+}
+
+/// What Nova may have left on a new layer that bore the head's name for a moment, because a swap was taken back: the snapshot
+/// through which it was making an image. Nova removes it by the name that the layer no longer bears, so it would stay for
+/// ever. Nobody else could have put it there: the layer was made for one operation.
+pub(super) fn leftovers(pool: &Pool, new: LayerId) -> Result<Vec<Snapshot>> {
+    let Some(id) = pool.holder(&layer_name(new))? else { return Ok(vec![]) };
+    let Some(image) = pool.open_id(&id, Access::Read)? else { return Ok(vec![]) };
+    let mut found = image.snapshots()?;
+    found.retain(|snapshot| snapshot.kind == SnapshotKind::User && is_novas_temporary(&snapshot.name));
+    Ok(found)
+}
+
+/// Takes them away. Nova has protected them: over a connection for scans.
+pub(super) fn clear(pool: &Pool, new: LayerId) -> Result<()> {
+    let Some(id) = pool.holder(&layer_name(new))? else { return Ok(()) };
+    for snapshot in leftovers(pool, new)? {
+        let Some(image) = pool.open_id(&id, Access::Read)? else { return Ok(()) };
+        if !image.children(&snapshot.name)?.is_empty() {
+            return Err(Error::conflict(format!(
+                "Nova is still making an image of {}@{}.",
+                image.label(),
+                snapshot.name
+            ))
+            .retryable());
+        }
+        drop(image);
+        if let Some(image) = pool.open_id(&id, Access::Write)? {
+            image.unprotect_snapshot(&snapshot.name)?;
+            image.remove_snapshot(&snapshot.name)?;
+        }
+    }
+    Ok(())
 }
 
 fn remove_unused(pool: &Pool, image: Image, name: &str) -> Result<()> {

@@ -210,6 +210,11 @@ impl SnapshotRestore {
             power::idle(cx, cx.world.settings.stop_timeout).await?;
             self.nova_must_rest(cx).await?;
             self.must_have_rested(cx).await?;
+            // Of a try that was taken back, this one's or another engine's.
+            for (incoming, _) in self.cloned().filter(|(incoming, _)| incoming.named) {
+                let layer = self.layer(&tree, incoming.layer)?;
+                cx.world.drivers.get(&layer.backend)?.clear(&layer).await?;
+            }
             for (head, next) in &swaps {
                 cx.world.drivers.get(&head.backend)?.swap(&cx.call(), head, next).await?;
             }

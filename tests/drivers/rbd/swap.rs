@@ -1,7 +1,7 @@
 //! The head's name changes hands, whole or not at all.
 
 use ratoon::domain::disk::Layer;
-use ratoon::drivers::SnapshotDriver;
+use ratoon::drivers::{NewLayer, SnapshotDriver, Source};
 use ratoon::error::Kind;
 
 use super::bench::{Bench, bench};
@@ -158,4 +158,35 @@ async fn a_rename_that_died_half_way_is_finished() {
     bench.driver.swap(&bench.call, &head, &next).await.unwrap();
     assert_eq!(names(&bench, &head, &next).await, expected(&bench, &head, &next, true));
     assert_eq!(bench.id_of(&format!("vms/{}_disk", bench.server)), next.backend_id);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_nova_left_on_a_new_layer_is_taken_away_once_nothing_hangs_on_it() {
+    let Some(bench) = bench() else { return };
+    let head = bench.disk("disk", &[]);
+    let (origin, snapshot) = bench.captured(&head).await;
+    let source = Source { layer: &head, origin, backend_id: &snapshot };
+    let before = bench.traces();
+    let new = NewLayer { id: bench.layer_id(), size_bytes_min: 0, copied: false };
+    let backend_id = bench.driver.prepare(&bench.call, source, &new).await.unwrap();
+    let layer = Layer { id: new.id, backend_id, ..head.clone() };
+    let spec = format!("vms/ratoon.{}", new.id);
+    let (novas, ours) = ("0123456789abcdef0123456789abcdef", format!("{spec}@ratoon-ours"));
+    bench.rbd(&["snap", "create", "--no-progress", &format!("{spec}@{novas}")]);
+    bench.rbd(&["snap", "protect", &format!("{spec}@{novas}")]);
+    bench.rbd(&["snap", "create", "--no-progress", &ours]);
+    let image = format!("images/{}", bench.layer_id());
+    bench.rbd(&["clone", &format!("{spec}@{novas}"), &image]);
+    let error = bench.driver.clear(&layer).await.unwrap_err();
+    assert!(error.kind() == Kind::Conflict && error.is_retryable(), "{}", error.chain());
+    assert!(bench.driver.discard(&bench.call, source, &new).await.unwrap_err().is_retryable());
+    bench.rbd(&["rm", "--no-progress", &image]);
+    bench.driver.clear(&layer).await.unwrap();
+    bench.driver.clear(&layer).await.unwrap();
+    let left = bench.rbd(&["snap", "ls", &spec]);
+    assert!(left.contains("ratoon-ours") && !left.contains(novas), "{left}");
+    bench.rbd(&["snap", "rm", "--no-progress", &ours]);
+    bench.rbd(&["snap", "create", "--no-progress", &format!("{spec}@{novas}")]);
+    bench.driver.discard(&bench.call, source, &new).await.unwrap();
+    assert_eq!(bench.traces(), before);
 }
