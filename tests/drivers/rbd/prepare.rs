@@ -1,5 +1,6 @@
 //! New layers: made once, like the head, with a parent where Glance works; discarded without a trace.
 
+use ratoon::domain::disk::Layer;
 use ratoon::drivers::{NewLayer, SnapshotDriver, Source};
 use ratoon::error::Kind;
 
@@ -239,6 +240,15 @@ async fn a_copy_has_the_same_bytes_and_hangs_on_nothing() {
     assert!(bench.info(&spec).get("parent").is_none());
     let taken = bench.bytes(&format!("vms/{}_disk@ratoon-{origin}", bench.server));
     assert!(bench.bytes(&spec) == taken);
+    let used = async |layer: &Layer| bench.driver.used_bytes(layer).await.unwrap();
+    let copy = Layer { id: new.id, backend_id: id, ..head.clone() };
+    let new_clone = NewLayer { id: bench.layer_id(), size_bytes_min: 0, copied: false };
+    let id = bench.driver.prepare(&bench.call, source, &new_clone).await.unwrap();
+    let clone = Layer { id: new_clone.id, backend_id: id, ..head.clone() };
+    assert!(used(&head).await > 0);
+    assert_eq!((used(&copy).await, used(&clone).await), (used(&head).await, 0), "a clone has nothing of its own");
+    bench.driver.discard(&bench.call, source, &new_clone).await.unwrap();
+    assert_eq!(used(&clone).await, 0, "nor when it is gone");
     bench.driver.remove_snapshot(&bench.call, &head, origin).await.unwrap();
     assert!(bench.bytes(&spec) == taken, "without the snapshot too");
     bench.driver.discard(&bench.call, source, &new).await.unwrap();
