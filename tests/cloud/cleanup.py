@@ -10,7 +10,7 @@ import pymysql
 import rbd
 
 from cloud import LEDGER, PREFIX, STATE, Person, Refused
-from proof import POOLS, foreign, pool
+from proof import POOLS, foreign, pool, scanning_pool
 
 PATIENCE_S = 90
 STUCK_S = 15
@@ -106,7 +106,7 @@ class Leftovers:
         database = pymysql.connect(unix_socket=str(STATE / 'run' / 'mysql.sock'), user='root', autocommit=True)
         with database, database.cursor() as cursor:
             cursor.execute('SELECT volume_id FROM cinder.snapshots WHERE id = %s', id)
-            with rbd.Image(pool('volumes'), f'volume-{cursor.fetchone()[0]}') as image:
+            with rbd.Image(scanning_pool('volumes'), f'volume-{cursor.fetchone()[0]}') as image:
                 quietly(image.unprotect_snap, f'snapshot-{id}')
                 quietly(image.remove_snap, f'snapshot-{id}')
             cursor.execute("UPDATE cinder.snapshots SET deleted = 1, status = 'deleted' WHERE id = %s", id)
@@ -130,7 +130,7 @@ class Leftovers:
             return False
 
     def remove_image(self, where, name):
-        with rbd.Image(pool(where), name) as image:
+        with rbd.Image(scanning_pool(where), name) as image:
             for snapshot in image.list_snaps():
                 if snapshot['namespace'] == rbd.RBD_SNAP_NAMESPACE_TYPE_USER:
                     if image.is_protected_snap(snapshot['name']):
