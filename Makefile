@@ -1,6 +1,7 @@
 # Two commands matter: `make demo` (the main job on a real cloud) and `make test`. The rest is for developers.
 # Everything that a bare Debian 12 machine lacks is installed by the scripts themselves, except the Rust toolchain.
 SHELL := /bin/bash
+.NOTPARALLEL:
 .PHONY: fresh-cloud demo demo-down test test-rust test-client test-cloud soak lint bench docs sample toolchain build
 
 demo: build
@@ -30,10 +31,9 @@ test-client: toolchain
 test-cloud: build
 	@tests/cloud/run
 
-# The long suites, whole: every event killed, every seed, every act.
-soak: build
-	@RATOON_SOAK=1 RATOON_SIMULATION_SEEDS=1000 tests/run-rust
-	@RATOON_SOAK=1 tests/cloud/run
+# The long suites, whole.
+soak: build fresh-cloud
+	@tests/soak
 
 .PHONY: lint-fast
 lint-fast: toolchain

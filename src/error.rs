@@ -245,6 +245,18 @@ impl StdError for Error {
     }
 }
 
+/// "Not found" as `None`.
+///
+/// # Errors
+/// All others.
+pub fn if_found<T>(outcome: Result<T>) -> Result<Option<T>> {
+    match outcome {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if error.kind() == Kind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

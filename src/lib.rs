@@ -7,6 +7,7 @@ pub mod manage;
 pub mod serve;
 
 pub mod background;
+pub mod consumer;
 
 pub mod app;
 pub mod operations;

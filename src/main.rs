@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use ratoon::config::Settings;
@@ -44,6 +45,9 @@ enum Command {
     Manage(manage::Command),
 }
 
+/// How long acts that cannot be given up may go on when everything else has ended.
+const LAST_ACTS: Duration = Duration::from_secs(10);
+
 fn main() -> ExitCode {
     // Two providers are compiled in by dependencies; without a choice rustls panics at the first connection.
     // An error means that one is installed already.
@@ -52,8 +56,12 @@ fn main() -> ExitCode {
     let result = if matches!(&arguments.command, Some(Command::Manage(command)) if command.needs_no_settings()) {
         manage::print_sample()
     } else {
-        prepared(&arguments)
-            .and_then(|(settings, runtime)| runtime.block_on(run(settings, arguments.command.unwrap_or(Command::All))))
+        prepared(&arguments).and_then(|(settings, runtime)| {
+            let result = runtime.block_on(run(settings, arguments.command.unwrap_or(Command::All)));
+            // An act on Ceph that hangs, or copies, must not keep the process: it is durable, and done again.
+            runtime.shutdown_timeout(LAST_ACTS);
+            result
+        })
     };
     exit_code(result)
 }

@@ -2,16 +2,23 @@
 
 use std::net::TcpListener;
 use std::sync::Arc;
+use std::time::Duration;
 
+use futures::FutureExt;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinSet;
 
 use crate::api::{self, ApiSettings, ApiState};
-use crate::app::{App, AppSettings};
+use crate::app::{App, AppSettings, observe};
 use crate::background::sweep;
 use crate::clients::{Keystone, Nova, OpenStack, ServiceCredentials};
 use crate::clock;
-use crate::config::{KeystoneAuthtoken, Settings};
+use crate::config::{self, KeystoneAuthtoken, Settings};
+use crate::consumer::observer::{self, Observe, ObserverSettings};
+use crate::consumer::transport_url::TransportUrl;
+use crate::consumer::{self, LinkSettings, ListenerSettings, QueueType, Tls, Topology};
+use crate::domain::plan::image::{CaptureMode, CaptureModes};
 use crate::drivers::SnapshotDriver;
 use crate::drivers::cinder::{CinderDriver, Waiting};
 use crate::drivers::rbd::{RbdConfig, RbdDriver, RbdDriverConfig};
@@ -103,11 +110,39 @@ fn operation_settings(settings: &Settings) -> OperationSettings {
         attempts_max: settings.engine.step_attempts,
         backoff: settings.engine.step_backoff,
         step_timeout: settings.engine.step_timeout,
-        poll: std::time::Duration::from_millis(200),
+        poll: Duration::from_millis(200),
         stop_timeout: settings.restore.stop_timeout,
         start_timeout: settings.restore.start_timeout,
         watcher_timeout: settings.restore.watcher_timeout,
         attach_timeout: settings.restore.attach_timeout,
+    }
+}
+
+fn app_settings(settings: &Settings) -> AppSettings {
+    AppSettings {
+        pause_limit_ms: u64::try_from(settings.capture.pause_limit.as_millis()).unwrap_or(u64::MAX),
+        allow_pause: settings.capture.allow_pause,
+        nodes_max: settings.capture.nodes_per_server as usize,
+        clone_depth_max: settings.restore.clone_depth_max as usize,
+        guard: settings.guard.enabled,
+        keep_deleted: settings.guard.keep_deleted,
+        listens: settings.events.enabled && settings.notifications_url().is_some(),
+        capture: CaptureModes {
+            cloud: capture_mode(settings.events.capture),
+            projects: settings
+                .events
+                .modes_of_projects()
+                .map(|(id, mode)| (id.to_owned(), capture_mode(mode)))
+                .collect(),
+        },
+    }
+}
+
+fn capture_mode(mode: config::CaptureMode) -> CaptureMode {
+    match mode {
+        config::CaptureMode::During => CaptureMode::During,
+        config::CaptureMode::After => CaptureMode::After,
+        config::CaptureMode::Off => CaptureMode::Off,
     }
 }
 
@@ -125,6 +160,80 @@ fn api_settings(settings: &Settings) -> ApiSettings {
             .or_else(|| keystone.auth_url.clone())
             .unwrap_or_default(),
     }
+}
+
+/// How to listen to notifications; `None` = not at all.
+///
+/// # Errors
+/// `BadRequest` for a transport URL that is none, and for a queue that others read.
+pub fn listener_settings(settings: &Settings) -> Result<Option<ListenerSettings>> {
+    let (events, rabbit) = (&settings.events, &settings.oslo_messaging_rabbit);
+    let Some(url) = settings.notifications_url().filter(|_| events.enabled) else { return Ok(None) };
+    let url = TransportUrl::parse(url.expose())?;
+    if events.topics.iter().any(|topic| events.queue_name.starts_with(&format!("{topic}."))) {
+        return Err(Error::new(
+            Kind::BadRequest,
+            format!("[events] queue_name {} is the name of a queue that is not Ratoon's.", events.queue_name),
+        )
+        .remedy("Leave it unset: whoever reads that queue would miss the messages that Ratoon takes."));
+    }
+    let tls = Tls {
+        ca_file: rabbit.ssl_ca_file.clone(),
+        cert_file: rabbit.ssl_cert_file.clone(),
+        key_file: rabbit.ssl_key_file.clone(),
+    };
+    Ok(Some(ListenerSettings {
+        link: LinkSettings {
+            vhost: url.vhost,
+            tls: (url.tls || rabbit.ssl).then_some(tls),
+            name: format!("ratoon on {}", settings.default.host),
+            deadline: Duration::from_secs(10),
+            heartbeat: Duration::from_secs(30),
+        },
+        hosts: url.hosts,
+        topology: Topology {
+            queue: events.queue_name.clone(),
+            queue_type: match events.queue_type {
+                config::QueueType::Classic => QueueType::Classic,
+                config::QueueType::Quorum => QueueType::Quorum,
+            },
+            length_max: events.queue_length_max,
+            exchanges: events.exchanges.clone(),
+            topics: events.topics.clone(),
+            renewal: Duration::from_secs(60),
+            renewal_soon: Duration::from_secs(5),
+            soon: Duration::from_secs(300),
+        },
+        prefetch: events.prefetch,
+        pause: Duration::from_secs(1),
+        pause_max: Duration::from_secs(30),
+    }))
+}
+
+/// Hears what other services say of servers, and has these looked at, until the service stops.
+fn spawn_listener(
+    tasks: &mut JoinSet<Result<()>>,
+    app: App,
+    settings: &Settings,
+    stopped: &watch::Receiver<bool>,
+) -> Result<()> {
+    let Some(listener) = listener_settings(settings)? else {
+        tracing::warn!(
+            "notifications are not listened to: what Nova does to servers, such as deleting them, is found by the sweep only. \
+             Set transport_url, and leave [events] enabled"
+        );
+        return Ok(());
+    };
+    let (wake, store) = (Arc::new(Notify::new()), app.store.clone());
+    let observe: Observe = Arc::new(move |server, events| {
+        let app = app.clone();
+        Box::pin(async move { observe::observe(&app, server, &events).await })
+    });
+    let observer = ObserverSettings { drain: settings.engine.drain, ..ObserverSettings::default() };
+    let observing = observer::run(store.clone(), observe, observer, wake.clone(), stopped.clone());
+    tasks.spawn(observing.map(Ok));
+    tasks.spawn(consumer::listen(listener, store, wake, stopped.clone()).map(Ok));
+    Ok(())
 }
 
 /// With SQLite only one engine may run, on one host: a lock on a file beside the database proves it.
@@ -154,7 +263,7 @@ pub async fn serve(settings: Settings, role: Role) -> Result<()> {
     let (stop, stopped) = watch::channel(false);
 
     let mut engine_lock = None;
-    let mut tasks = tokio::task::JoinSet::new();
+    let mut tasks = JoinSet::new();
     if role != Role::Api {
         engine_lock = only_engine(&settings)?;
         let world = Arc::new(World {
@@ -164,17 +273,16 @@ pub async fn serve(settings: Settings, role: Role) -> Result<()> {
             settings: operation_settings(&settings),
             probe: Arc::new(Failpoint::from_environment()),
         });
-        tasks.spawn(sweep_task(world.clone(), &settings, stopped.clone()));
-        let engine = EngineSettings {
-            host: settings.default.host.clone(),
-            workers: settings.engine.workers,
-            lease: settings.engine.lease,
-            heartbeat: settings.engine.heartbeat,
-            poll: settings.engine.poll,
-            drain: settings.engine.drain,
-            alone: engine_lock.is_some(),
+        let app = App {
+            store: store.clone(),
+            compute: compute.clone(),
+            drivers: world.drivers.clone(),
+            settings: app_settings(&settings),
         };
+        tasks.spawn(sweep_task(world.clone(), app.clone(), &settings, stopped.clone()));
+        let engine = engine_settings(&settings, engine_lock.is_some());
         refuse_second_host(&store, &engine).await?;
+        spawn_listener(&mut tasks, app, &settings, &stopped)?;
         let stopped = stopped.clone();
         tasks.spawn(async move { engine::run(world, engine, stopped).await });
     }
@@ -190,12 +298,7 @@ pub async fn serve(settings: Settings, role: Role) -> Result<()> {
                 store: store.clone(),
                 compute,
                 drivers: drivers(&settings, &openstack),
-                settings: AppSettings {
-                    pause_limit_ms: u64::try_from(settings.capture.pause_limit.as_millis()).unwrap_or(u64::MAX),
-                    allow_pause: settings.capture.allow_pause,
-                    nodes_max: settings.capture.nodes_per_server as usize,
-                    clone_depth_max: settings.restore.clone_depth_max as usize,
-                },
+                settings: app_settings(&settings),
             },
             authenticator: Arc::new(Keystone::new(&openstack, settings.keystone_authtoken.token_cache_time)),
             settings: api_settings(&settings),
@@ -232,13 +335,26 @@ fn flatten(ended: std::result::Result<Result<()>, tokio::task::JoinError>) -> Re
 
 fn sweep_task(
     world: Arc<World>,
+    app: App,
     settings: &Settings,
     stopped: watch::Receiver<bool>,
 ) -> impl Future<Output = Result<()>> + Send + use<> {
     let every = settings.sweep.interval;
     async move {
-        sweep::run(world, every, stopped).await;
+        sweep::run(world, app, every, stopped).await;
         Ok(())
+    }
+}
+
+fn engine_settings(settings: &Settings, alone: bool) -> EngineSettings {
+    EngineSettings {
+        host: settings.default.host.clone(),
+        workers: settings.engine.workers,
+        lease: settings.engine.lease,
+        heartbeat: settings.engine.heartbeat,
+        poll: settings.engine.poll,
+        drain: settings.engine.drain,
+        alone,
     }
 }
 
@@ -269,4 +385,79 @@ async fn told_to_stop() {
         }
     }
     tracing::debug!(uptime_s = begun.elapsed().as_secs(), "told to stop");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const URL: &str = "[DEFAULT]\ntransport_url = rabbit://u:hunter2@h/v\n";
+
+    fn listener(text: &str) -> Result<Option<ListenerSettings>> {
+        listener_settings(&Settings::from_text(text)?)
+    }
+
+    #[test]
+    fn the_listener_is_on_where_there_is_a_broker_and_nobody_has_turned_it_off() {
+        assert!(listener("").unwrap().is_none());
+        assert!(listener(&format!("{URL}[events]\nenabled = false\n")).unwrap().is_none());
+        let settings = listener(URL).unwrap().unwrap();
+        assert_eq!((settings.hosts.len(), settings.link.vhost.as_str()), (1, "v"));
+        assert_eq!(settings.topology.exchanges, ["nova", "glance", "cinder", "openstack"]);
+        assert!(!format!("{settings:?}").contains("hunter2"));
+    }
+
+    fn on_sqlite(folder: &tempfile::TempDir) -> Settings {
+        Settings::from_text(&format!("[database]\nconnection = sqlite://{}/db\n", folder.path().display())).unwrap()
+    }
+
+    #[test]
+    fn with_sqlite_a_second_engine_is_refused_as_long_as_there_is_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = only_engine(&on_sqlite(&folder)).unwrap();
+        let error = only_engine(&on_sqlite(&folder)).unwrap_err();
+        assert!(
+            error.kind() == crate::error::Kind::Conflict && error.chain().contains("PostgreSQL"),
+            "{}",
+            error.chain()
+        );
+        drop(first);
+        only_engine(&on_sqlite(&folder)).unwrap();
+    }
+
+    #[tokio::test]
+    async fn with_sqlite_an_engine_on_another_host_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = on_sqlite(&folder);
+        let store = Store::connect(&store_config(&settings)).await.unwrap();
+        store.migrate().await.unwrap();
+        store.enter_engine(crate::ids::EngineId::new(), "one").await.unwrap();
+        for (host, alone, refused) in [("one", true, false), ("two", true, true), ("two", false, false)] {
+            let engine = EngineSettings { host: host.into(), ..engine_settings(&settings, alone) };
+            assert_eq!(refuse_second_host(&store, &engine).await.is_err(), refused, "{host} {alone}");
+        }
+    }
+
+    #[test]
+    fn tls_is_asked_for_in_the_url_or_in_the_group_of_oslo() {
+        for (text, tls) in [
+            (URL.to_owned(), false),
+            (URL.replace("/v", "/v?ssl=1"), true),
+            (format!("{URL}[oslo_messaging_rabbit]\nssl = true\n"), true),
+        ] {
+            assert_eq!(listener(&text).unwrap().unwrap().link.tls.is_some(), tls, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_url_and_others_queues_are_refused() {
+        for (text, why) in [
+            (URL.replace("rabbit:", "kafka:"), "only RabbitMQ is spoken here"),
+            (format!("{URL}[events]\nqueue_name = notifications.info\n"), "is not Ratoon's"),
+            (format!("{URL}[events]\nqueue_name = versioned_notifications.error\n"), "is not Ratoon's"),
+        ] {
+            let error = listener(&text).err().map(|error| error.chain()).unwrap_or_default();
+            assert!(error.contains(why) && !error.contains("hunter2"), "{text}: {error}");
+        }
+    }
 }

@@ -55,7 +55,8 @@ pub fn step_span(operation_id: OperationId, step: &str, server_id: ServerId) -> 
 }
 
 fn filter(debug: bool, rust_log: Option<&str>) -> Result<EnvFilter> {
-    let directives = rust_log.unwrap_or(if debug { "info,ratoon=debug" } else { "info" });
+    // lapin calls every lost connection an error; the supervisor says the same once, with the pause.
+    let directives = rust_log.unwrap_or(if debug { "info,lapin=off,ratoon=debug" } else { "info,lapin=off" });
     EnvFilter::builder().with_default_directive(LevelFilter::INFO.into()).parse(directives).map_err(|error| {
         Error::new(Kind::BadRequest, format!("The variable RUST_LOG ('{directives}') cannot be used."))
             .remedy("Write it as `info` or `info,ratoon=debug`, or unset it.")

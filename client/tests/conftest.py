@@ -68,3 +68,11 @@ def openstack(cloud, monkeypatch, tmp_path):
         return Ran(code, out.getvalue(), err.getvalue())
 
     return run
+
+
+@pytest.fixture
+def snap(openstack):
+    def run(*argv, **how):
+        return openstack("server", "snapshot", *argv, **how)
+
+    return run

@@ -266,3 +266,29 @@ def test_a_very_long_line_needs_no_recursion():
     lines = picture.draw(tree(nodes, here="n4999"))
     assert lines[-1].startswith("▶ You are here")
     assert len(lines) == 2 + 5001
+
+
+def test_a_deleted_server_stands_nowhere_and_its_snapshots_have_a_term():
+    deleted = tree(
+        [node("fresh", None, "main", 1), node("before deleting", "fresh", "main", 2)],
+        deleted_at="2026-11-03T04:05:06Z",
+        kept_until="2026-11-10T04:05:06Z",
+    )
+    lines = picture.draw(deleted)
+    assert lines[0].startswith("web-01 (deleted) (b7c1…)   2 nodes")
+    assert not [line for line in lines if picture.HERE in line]
+    assert lines[-1] == (
+        "the server was deleted 2026-11-03 04:05; "
+        "its snapshots are kept until 2026-11-10 04:05"
+    )
+
+
+def test_what_the_owner_should_know_is_said_last():
+    text = "The rebuild has not replaced the server's disk.\nRebuild it again."
+    told = [{"at": "2026-11-03T04:05:06Z", "text": text}]
+    lines = picture.draw(
+        tree([node("fresh", None, "main", 1)], "fresh", warnings=told),
+        paint=lambda part, words: f"<{part}>{words}",
+    )
+    assert lines[-1].startswith("<error>warning, 2026-11-03 04:05: The rebuild has")
+    assert lines[-1].endswith("Rebuild it again.")

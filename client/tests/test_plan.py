@@ -1,12 +1,12 @@
 """A plan in words."""
 
-import fake_cloud
+import bodies
 
 from ratoonclient.osc import plan
 
 
 def test_restore():
-    assert "\n".join(plan.lines(fake_cloud.PLAN)) == (
+    assert "\n".join(plan.lines(bodies.PLAN)) == (
         """\
 Plan of a restore; nothing has been done.
 

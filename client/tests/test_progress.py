@@ -2,7 +2,7 @@
 
 import io
 
-import fake_cloud
+import bodies
 import pytest
 from conftest import Terminal
 
@@ -11,7 +11,7 @@ from ratoonclient.v1 import operation as _operation
 
 
 def operation(**more):
-    return _operation.Operation.existing(**fake_cloud.operation(**more))
+    return _operation.Operation.existing(**bodies.operation(**more))
 
 
 @pytest.mark.parametrize(

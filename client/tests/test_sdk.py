@@ -1,6 +1,6 @@
 """The proxy by itself, as a Python program uses it."""
 
-import fake_cloud
+import bodies
 import openstack
 import pytest
 from openstack import exceptions
@@ -32,9 +32,9 @@ def test_registering_twice_is_harmless(conn):
 
 
 def test_the_microversion_is_asked_for(conn, cloud):
-    conn.server_snapshot.get_snapshot(fake_cloud.uid(10))
+    conn.server_snapshot.get_snapshot(bodies.uid(10))
     list(conn.server_snapshot.snapshots())
-    conn.server_snapshot.restore_snapshot(fake_cloud.uid(10))
+    conn.server_snapshot.restore_snapshot(bodies.uid(10))
     asked = {path: version for path, version in cloud.microversions if "/v1/" in path}
     assert len(asked) == 3
     assert set(asked.values()) == {"server-snapshot 1.0"}
@@ -49,17 +49,17 @@ def test_lists_follow_pages(conn, cloud):
 
 
 def test_resources_are_typed(conn):
-    snapshot = conn.server_snapshot.get_snapshot(fake_cloud.uid(11))
+    snapshot = conn.server_snapshot.get_snapshot(bodies.uid(11))
     assert snapshot.is_current is True
-    assert snapshot.size_bytes == 3 * fake_cloud.GIB
+    assert snapshot.size_bytes == 3 * bodies.GIB
     assert snapshot.consistency["reached"] == "crash"
-    assert conn.server_snapshot.get_server(fake_cloud.SERVER).tree_generation == 12
+    assert conn.server_snapshot.get_server(bodies.SERVER).tree_generation == 12
 
 
 def test_waiting(conn):
     seen = []
     operation = conn.server_snapshot.wait_for_operation(
-        fake_cloud.OPERATION,
+        bodies.OPERATION,
         on_progress=lambda one: seen.append((one.status, one.steps_done)),
         interval=0.01,
     )
@@ -73,16 +73,16 @@ def test_waiting(conn):
 
 
 def test_waiting_has_an_end(conn, cloud):
-    cloud.course = [fake_cloud.operation(status="running")]
+    cloud.course = [bodies.operation(status="running")]
     with pytest.raises(exceptions.ResourceTimeout, match="is still running"):
         conn.server_snapshot.wait_for_operation(
-            fake_cloud.OPERATION, interval=0.01, timeout=0.02
+            bodies.OPERATION, interval=0.01, timeout=0.02
         )
 
 
 def test_waiting_outlives_a_restart_of_the_service(conn, cloud, monkeypatch):
     monkeypatch.setattr(_proxy, "POLL_INTERVAL_MAX_SECONDS", 0.01)
-    where = ("GET", f"/snap/v1/operations/{fake_cloud.OPERATION}")
+    where = ("GET", f"/snap/v1/operations/{bodies.OPERATION}")
     cloud.errors[where] = (503, "starting")
     looks = []
 
@@ -92,16 +92,16 @@ def test_waiting_outlives_a_restart_of_the_service(conn, cloud, monkeypatch):
             del cloud.errors[where]
 
     monkeypatch.setattr(_proxy.time, "sleep", sleep)
-    operation = conn.server_snapshot.wait_for_operation(fake_cloud.OPERATION)
+    operation = conn.server_snapshot.wait_for_operation(bodies.OPERATION)
     assert operation.status == "succeeded"
 
 
 def test_waiting_gives_up_when_the_service_stays_away(conn, cloud, monkeypatch):
     monkeypatch.setattr(_proxy.time, "sleep", lambda seconds: None)
-    where = ("GET", f"/snap/v1/operations/{fake_cloud.OPERATION}")
+    where = ("GET", f"/snap/v1/operations/{bodies.OPERATION}")
     cloud.errors[where] = (503, "the store is not reachable")
     with pytest.raises(exceptions.HttpException, match="the store is not reachable"):
-        conn.server_snapshot.wait_for_operation(fake_cloud.OPERATION)
+        conn.server_snapshot.wait_for_operation(bodies.OPERATION)
     assert len(cloud.asked(*where)) == 1 + _proxy.POLL_FAILURES_MAX
 
 
@@ -135,8 +135,8 @@ def test_waiting_gives_up_when_the_service_stays_away(conn, cloud, monkeypatch):
     ],
 )
 def test_failures_say_why(conn, cloud, more, words):
-    cloud.course = [fake_cloud.operation(**more)]
+    cloud.course = [bodies.operation(**more)]
     with pytest.raises(_proxy.OperationFailed) as caught:
-        conn.server_snapshot.wait_for_operation(fake_cloud.OPERATION)
-    assert str(caught.value) == f"operation {fake_cloud.OPERATION} {words}"
+        conn.server_snapshot.wait_for_operation(bodies.OPERATION)
+    assert str(caught.value) == f"operation {bodies.OPERATION} {words}"
     assert caught.value.operation.status == more["status"]

@@ -17,6 +17,7 @@ QUEUES = {
     'cinder-scheduler': f'cinder-scheduler.{HOST}',
     'cinder-volume': f'cinder-volume.{HOST}@ceph',
 }
+OF_THE_SECOND = {'nova-compute-second': 'compute.second'}  # see second.sh
 
 
 def transport():
@@ -32,7 +33,7 @@ def listening(names):
     with amqp.Connection(f'{url.hostname}:{url.port}', url.username, url.password) as connection:
         for name in names:
             try:
-                if connection.channel().queue_declare(QUEUES[name], passive=True).consumer_count:
+                if connection.channel().queue_declare({**QUEUES, **OF_THE_SECOND}[name], passive=True).consumer_count:
                     served.add(name)
             except amqp.exceptions.NotFound:
                 pass

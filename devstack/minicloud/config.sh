@@ -3,7 +3,7 @@
 
 configure() {
     mkdir -p "$DIR"/{ceph,rabbit,libvirt,keystone,placement,glance/staging,neutron,nova/instances} \
-        "$DIR"/cinder/{conversion,coordination,lock} "$CONF/placement"
+        "$DIR"/cinder/{conversion,coordination,lock} "$CONF"/{placement,nova.d}
     # Made once: a password, an fsid or a secret that changes later would lock the cloud out of its own state.
     [ -s "$DIR/password" ] || echo "${MINICLOUD_PASSWORD:-minicloud}" >"$DIR/password"
     local name

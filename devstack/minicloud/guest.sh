@@ -10,6 +10,7 @@
 #                   the content when volumes get new ids.
 #   on the console  at boot and at hot-plug, before anything is written, what each disk held:
 #                   DISK vdb serial=<first 20 characters of the volume id> found=COUNTER 41 1790000000 shutdown label=vdb-3f...
+#                   (at boot all of these lines twice)
 # No loop device and no mount is needed to build it.
 set -eu
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin
@@ -46,6 +47,7 @@ export PATH=/bin:/sbin
 stop=
 trap 'stop=1' USR1
 mount -t proc proc /proc; mount -t sysfs sys /sys; mount -t devtmpfs dev /dev
+dmesg -n 1                                   # no kernel message in the middle of our lines
 for m in /modules/*; do insmod $m 2>/dev/null; done
 i=0; while [ ! -b /dev/vda2 ] && [ $i -lt 100 ]; do i=$((i+1)); usleep 50000; done
 mount -t ext4 /dev/vda2 /data || echo "GUEST no /data"
@@ -87,7 +89,8 @@ tick() {                                     # the same n on every disk
 }
 
 n=$(cat /data/counter 2>/dev/null || echo 0)
-for d in /sys/block/vd*; do meet ${d##*/}; done
+for d in /sys/block/vd*; do meet ${d##*/}; done >/tmp/boot
+cat /tmp/boot /tmp/boot                      # twice: a serial line may lose characters
 echo "GUEST up, counter starts at $n, uptime $(cut -d' ' -f1 /proc/uptime)"
 while [ -z "$stop" ]; do
     tick run

@@ -25,7 +25,7 @@ services_launch() {
 
 resources_up() {
     await glance-api nova-api cinder-api
-    once resources as_admin resources.py "$DIR/guest.raw"
+    once "resources-$(guest_version)" as_admin resources.py "$DIR/guest.raw"
     await nova-compute
     once discover-hosts nova-manage --config-file "$CONF/nova.conf" cell_v2 discover_hosts
 }

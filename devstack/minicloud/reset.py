@@ -19,7 +19,9 @@ import rbd
 
 import resources
 
+# So long may Nova and Cinder, or the pools, stay as they are; as long as something goes, there is time.
 PATIENCE_S = 15
+POOLS_PATIENCE_S = 60
 SYSTEM_POOLS = ('vms', 'volumes', 'images')
 
 # Whatever a server, a volume or a test's quota leaves in the databases. Not the services, flavors, types and cells.
@@ -37,18 +39,33 @@ TABLES = {
 TABLES['nova_cell0'] = TABLES['nova']
 
 
+class Patience:
+    """So many seconds, anew each time that fewer things are left."""
+
+    def __init__(self, seconds):
+        self.seconds, self.fewest, self.deadline = seconds, None, 0
+
+    def is_over(self, left):
+        if self.fewest is None or len(left) < self.fewest:
+            self.fewest, self.deadline = len(left), time.monotonic() + self.seconds
+        return time.monotonic() > self.deadline
+
+
 class Pools:
-    """Removes RBD images, children before parents: by trying again until nothing is left."""
+    """Removes RBD images, children before parents: by trying again until nothing is left.
+
+    Many at once: to remove a snapshot or to fence a client takes a round of the monitor, a second each, and rounds are shared.
+    """
 
     def __init__(self, cluster, keep):
         self.cluster, self.keep = cluster, keep
         self.ios = {pool: cluster.open_ioctx(pool) for pool in SYSTEM_POOLS}
 
     def empty(self):
-        deadline = time.monotonic() + 60
+        patience = Patience(POOLS_PATIENCE_S)
         self.fence()
         while left := self.sweep():
-            if time.monotonic() > deadline:
+            if patience.is_over(left):
                 sys.exit(f'RBD images that cannot be removed: {", ".join(left)}')
             time.sleep(0.2)
             self.fence()
@@ -61,7 +78,9 @@ class Pools:
 
     def sweep(self):
         """One pass; the names of what could not be removed yet."""
-        left = [f'{pool}/{name}' for pool, io, name in self.images() if not self.remove(io, name)]
+        images = list(self.images())
+        gone = each(lambda image: self.remove(*image[1:]), images)
+        left = [f'{pool}/{name}' for (pool, _, name), removed in zip(images, gone) if not removed]
         for pool, io in self.ios.items():
             for name in rbd.RBD().group_list(io):
                 rbd.RBD().group_remove(io, name)
@@ -97,19 +116,22 @@ class Pools:
 
     def fence(self):
         """The guests are gone, so who still watches an image is a killed client: without a fence it counts for 30 s more."""
-        for _, io, name in self.images():
-            try:
-                with rbd.Image(io, name, read_only=True) as image:
-                    for watcher in image.watchers_list():
-                        self.cluster.mon_command(json.dumps({'prefix': 'osd blocklist', 'blocklistop': 'add',
-                                                             'addr': watcher['addr'], 'expire': 60.0}), b'')
-            except rbd.Error:
-                pass
+        watchers = set().union(*each(lambda image: self.watchers(*image[1:]), list(self.images())))
+        each(lambda address: self.cluster.mon_command(json.dumps(
+            {'prefix': 'osd blocklist', 'blocklistop': 'add', 'addr': address, 'expire': 60.0}), b''), watchers)
+
+    @staticmethod
+    def watchers(io, name):
+        try:
+            with rbd.Image(io, name, read_only=True) as image:
+                return {watcher['addr'] for watcher in image.watchers_list()}
+        except rbd.Error:
+            return set()
 
 
 def each(function, things):
-    with ThreadPoolExecutor(4) as pool:
-        list(pool.map(function, things))
+    with ThreadPoolExecutor(8) as pool:
+        return list(pool.map(function, things))
 
 
 def quietly(function, *args, **kwargs):
@@ -121,9 +143,9 @@ def quietly(function, *args, **kwargs):
 
 
 def until_none(what, things):
-    deadline = time.monotonic() + PATIENCE_S
+    patience = Patience(PATIENCE_S)
     while left := things():
-        if time.monotonic() > deadline:
+        if patience.is_over(left):
             print(f'  {len(left)} {what} stuck, removing them from the database')
             return False
         time.sleep(0.2)

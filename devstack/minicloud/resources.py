@@ -1,4 +1,6 @@
 """Flavors, the volume type and the image of the guest. Can be repeated; the names are also what reset.py keeps."""
+import hashlib
+
 FLAVORS = {
     'tiny': dict(ram=128, disk=1),
     'small': dict(ram=192, disk=2),
@@ -14,10 +16,15 @@ def make(cloud, guest_path):
             cloud.compute.create_flavor(name=name, vcpus=1, **size)
     if not cloud.block_storage.find_type(VOLUME_TYPE):
         cloud.block_storage.create_type(name=VOLUME_TYPE, extra_specs={'volume_backend_name': VOLUME_TYPE})
+    with open(guest_path, 'rb') as file:
+        checksum = hashlib.file_digest(file, 'md5').hexdigest()
     for image in list(cloud.image.images(name=IMAGE)):
-        if image.status == 'active':
+        if image.status != 'active':
+            cloud.image.delete_image(image)  # an upload that was killed
+        elif image.checksum == checksum:
             return
-        cloud.image.delete_image(image)  # an upload that was killed
+        else:  # servers may still use it; reset.py deletes it
+            cloud.image.update_image(image, name=f'{IMAGE} (replaced)', visibility='private')
     cloud.create_image(IMAGE, filename=guest_path, disk_format='raw', container_format='bare', visibility='public',
                        wait=True, hw_qemu_guest_agent='yes', hw_rng_model='virtio')
 

@@ -36,7 +36,8 @@ command_of() {                               # command_of NAME: sets COMMAND
     glance-internal) COMMAND=(glance-api --config-file "$CONF/glance-api.conf" --config-file "$CONF/glance-internal.conf") ;;
     neutron-server) COMMAND=(neutron-server --config-file "$CONF/neutron.conf") ;;
     cinder-*) COMMAND=("$1" --config-file "$CONF/cinder.conf" --log-file "$LOG/$1.log") ;;
-    nova-*) COMMAND=("$1" --config-file "$CONF/nova.conf" --log-file "$LOG/$1.log") ;;
+    *-second) second_command "$1" ;;
+    nova-*) COMMAND=("$1" --config-file "$CONF/nova.conf" --config-dir "$CONF/nova.d" --log-file "$LOG/$1.log") ;;
     esac
 }
 
@@ -64,6 +65,7 @@ ready() {                                    # ready NAME: does it answer now?
     cinder-api) http 8776/healthcheck ;;
     nova-api) http 8774/ ;;
     horizon) http 8080/auth/login/ ;;
+    *-second) second_ready "$1" ;;
     *) /usr/bin/python3 -B "$HERE/check.py" --listening "$1" ;;
     esac
 }

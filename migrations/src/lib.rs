@@ -7,6 +7,9 @@
 use sea_orm_migration::prelude::*;
 
 mod m0001_initial;
+mod m0002_inbox;
+mod m0003_guard;
+mod m0004_image;
 
 /// All changes, oldest first.
 pub struct Migrator;
@@ -14,6 +17,11 @@ pub struct Migrator;
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(m0001_initial::Migration)]
+        vec![
+            Box::new(m0001_initial::Migration),
+            Box::new(m0002_inbox::Migration),
+            Box::new(m0003_guard::Migration),
+            Box::new(m0004_image::Migration),
+        ]
     }
 }

@@ -10,7 +10,7 @@ use crate::domain::disk::{FoundDisk, Layer, LayerRole, LeftOut, Placement};
 use crate::domain::forest::Forest;
 use crate::domain::plan::{LiveDisk, match_layers, names_disk};
 use crate::domain::server::{ServerFacts, ServerStatus, may_have_run_since};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, if_found};
 use crate::ids::{ServerId, SnapshotId};
 use crate::store::operations::{in_the_way, tree_has_changed};
 use crate::store::servers::ServerRecord;
@@ -36,12 +36,8 @@ impl App {
     /// # Errors
     /// `NotFound`, in the same words whether it is missing or another project's.
     pub(crate) async fn visible_server(&self, caller: &RequestContext, id: ServerId) -> Result<ServerFacts> {
-        match self.compute.server(id).await {
-            Ok(server) if caller.owns(&server.project_id) => Ok(server),
-            Ok(_) => Err(Error::not_found("Server", id)),
-            Err(error) if error.kind() == crate::error::Kind::NotFound => Err(Error::not_found("Server", id)),
-            Err(error) => Err(error),
-        }
+        let server = if_found(self.compute.server(id).await)?.filter(|server| caller.owns(&server.project_id));
+        server.ok_or_else(|| Error::not_found("Server", id))
     }
 
     /// Looks at a server. `ignored` are words for disks that nobody needs to serve.
@@ -90,13 +86,32 @@ impl App {
 }
 
 impl Look {
-    /// Refuses while an operation is under way on the server, or where the tree is not the one that the caller has seen.
+    /// Whether a caller's word names a volume that no driver serves, and that is left out for his sake.
+    pub(crate) fn is_left_out(&self, word: &str) -> bool {
+        let unserved =
+            self.server.volumes.iter().filter(|volume| self.left_out.iter().any(|out| out.key == volume.volume_id));
+        unserved.into_iter().any(|volume| {
+            names_disk(word, &volume.volume_id, volume.attachment.device.as_deref(), &volume.volume_id, None)
+        })
+    }
+
+    /// Refuses while an operation is under way on the server, while its disks are held by the guard, or where the tree is not
+    /// the one that the caller has seen.
     ///
     /// # Errors
     /// `Conflict`, naming the operation or the generations.
     pub(crate) fn must_be_free(&self, tree_generation: Option<i64>) -> Result<()> {
         if let Some(operation) = self.tree.record.operation_id {
             return Err(in_the_way(&operation.to_string()));
+        }
+        // What the server runs on now may be Nova's new disk, and the tree does not say so yet.
+        if self.tree.layers.iter().any(|layer| layer.role == LayerRole::Taken) {
+            return Err(Error::conflict(format!(
+                "Nova has just deleted, rebuilt or shelved server {}, and what it ran on is being kept.",
+                self.server.id
+            ))
+            .retryable()
+            .remedy("Try again in a minute."));
         }
         match tree_generation {
             Some(expected) if expected != self.tree.record.generation => {
@@ -170,6 +185,9 @@ pub(crate) fn empty_tree(server: &ServerFacts) -> ServerTree {
             equals_snapshot_id: None,
             equals_mark: None,
             reclaim_pending_bytes: 0,
+            deleted_at: None,
+            rebuild_seen: None,
+            warnings: vec![],
             created_at: clock::now(),
         },
         forest: Forest::new(server.id, vec![], vec![], None, None, 0),

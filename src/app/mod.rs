@@ -2,16 +2,22 @@
 //! the outside; doors call it, engines finish what it began.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::clients::compute::Compute;
+use crate::domain::plan::image::CaptureModes;
 use crate::domain::quota::Need;
 use crate::error::{Error, Result};
-use crate::ids::{ProjectId, UserId};
+use crate::ids::{OperationId, ProjectId, UserId};
 use crate::operations::Drivers;
 use crate::store::Store;
 
+pub mod backups;
 pub mod branches;
+pub mod guard;
+pub mod image_capture;
 pub mod look;
+pub mod observe;
 pub mod operations;
 pub mod plan_view;
 pub mod policy;
@@ -32,6 +38,14 @@ pub struct AppSettings {
     pub nodes_max: usize,
     /// Most clones of clones that a disk may stand on.
     pub clone_depth_max: usize,
+    /// Whether heads are taken over before Nova removes them.
+    pub guard: bool,
+    /// How long the tree of a deleted server is kept.
+    pub keep_deleted: Duration,
+    /// Whether notifications are listened to.
+    pub listens: bool,
+    /// When nodes are captured beside images that Nova makes.
+    pub capture: CaptureModes,
 }
 
 /// The service's heart: everything that doors need.
@@ -58,6 +72,19 @@ pub struct RequestContext {
     pub roles: Vec<String>,
     /// The request's id, passed on to all whom we call.
     pub request_id: String,
+}
+
+impl RequestContext {
+    /// The service as its own caller, for what nobody has asked for.
+    #[must_use]
+    pub fn service(project_id: &str) -> Self {
+        Self {
+            project_id: project_id.to_owned(),
+            user_id: String::new(),
+            roles: vec![],
+            request_id: format!("req-{}", OperationId::new()),
+        }
+    }
 }
 
 /// What a request for an act leads to.

@@ -1,5 +1,8 @@
 //! When a user captures a server: look, plan, check the quota, record the node with its operation.
 
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+
 use super::look::Look;
 use super::plan_view::PlanView;
 use super::policy::Rule;
@@ -9,11 +12,11 @@ use crate::domain::disk::DiskSnapshot;
 use crate::domain::operation::{Operation, OperationStatus};
 use crate::domain::plan::BranchChoice;
 use crate::domain::plan::capture::{self, CapturePlan, CaptureRequest, CaptureWorld};
-use crate::domain::snapshot::{Branch, Consistency, ConsistencyRecord, Snapshot, SnapshotStatus};
+use crate::domain::snapshot::{Beside, Branch, Consistency, ConsistencyRecord, Snapshot, SnapshotStatus};
 use crate::error::{Error, Result};
 use crate::ids::{BranchId, DiskSnapshotId, OperationId, ProjectId, ServerId, SnapshotId};
-use crate::operations::snapshot_create::{KIND, Params, SnapshotCreate};
-use crate::operations::untyped;
+use crate::operations::snapshot_create::{KIND, Params, STEPS};
+use crate::operations::{Step, untyped};
 use crate::store::trees::TreeChange;
 
 /// Longest pause that a caller may ask for, in milliseconds.
@@ -62,8 +65,35 @@ impl App {
         let server = self.visible_server(caller, request.server_id).await?;
         let look = self.look(server, &request.exclude_disks).await?;
         look.must_be_free(request.tree_generation)?;
-        let unserved: Vec<&str> = look.left_out.iter().map(|out| out.key.as_str()).collect();
-        let exclude = request.exclude_disks.iter().filter(|word| !unserved.contains(&word.as_str())).cloned().collect();
+        let exclude = request.exclude_disks.iter().filter(|word| !look.is_left_out(word)).cloned().collect();
+        let wanted = CaptureRequest { consistency: request.consistency, exclude };
+        let plan = self.plan_capture(&look, &wanted, false).await?;
+        if request.dry_run {
+            return Ok(Answer::Plan(Box::new(PlanView::of_capture(&look, &plan))));
+        }
+        let name = || format!("snapshot-{}", clock::now().format("%Y%m%d-%H%M%S"));
+        let node = NewNode {
+            name: request.name.unwrap_or_else(name),
+            description: request.description,
+            consistency: request.consistency,
+            pause_limit_ms,
+            image: None,
+        };
+        let (snapshot, operation) = self.begin_capture(caller, node, &look, &plan).await?;
+        let snapshot = self.store.snapshot(snapshot.id).await?.unwrap_or(snapshot);
+        Ok(Answer::Accepted((snapshot, operation)))
+    }
+
+    /// Plans a capture that fits into the quota. `amid_image`: it may go on beside an image that Nova makes of the server.
+    ///
+    /// # Errors
+    /// `BadRequest`, `Conflict`, `QuotaExceeded`; whatever the backends fail with.
+    pub(super) async fn plan_capture(
+        &self,
+        look: &Look,
+        wanted: &CaptureRequest,
+        amid_image: bool,
+    ) -> Result<CapturePlan> {
         let plan = capture::plan(
             &CaptureWorld {
                 server: &look.server,
@@ -73,29 +103,33 @@ impl App {
                 disk_snapshots: &look.tree.disk_snapshots,
                 unchanged_since: look.unchanged_since,
                 placement: &|backend| self.drivers.placement(backend),
-                pause_allowed: self.pause_allowed(&look),
+                pause_allowed: self.pause_allowed(look),
                 nodes_max: self.settings.nodes_max,
+                amid_image,
             },
-            &CaptureRequest { consistency: request.consistency, exclude },
+            wanted,
         )?;
         self.check_quota(&look.server.project_id, &plan.needs).await?;
-        if request.dry_run {
-            return Ok(Answer::Plan(Box::new(PlanView::of_capture(&look, &plan))));
-        }
-        let (snapshot, change, params) = rows(caller, &request, &look, &plan, pause_limit_ms);
-        let operation = new_operation(
-            caller,
-            &Subject::of(&look),
-            KIND,
-            snapshot.id,
-            untyped(&params)?,
-            SnapshotCreate::steps_total(),
-        );
+        Ok(plan)
+    }
+
+    /// Records a capture as planned: the node, its parts, and the operation.
+    ///
+    /// # Errors
+    /// `Conflict`: another operation, or another tree than the one that was looked at.
+    pub(super) async fn begin_capture(
+        &self,
+        caller: &RequestContext,
+        node: NewNode,
+        look: &Look,
+        plan: &CapturePlan,
+    ) -> Result<(Snapshot, OperationId)> {
+        let (snapshot, change, params) = rows(caller, node, look, plan);
+        let operation = new_operation(caller, &Subject::of(look), (KIND, &STEPS), snapshot.id, &params)?;
         let generation = Some(look.tree.record.generation);
         self.store.begin_operation(&operation, &look.server.name, change, generation).await?;
-        let snapshot = self.store.snapshot(snapshot.id).await?.unwrap_or(snapshot);
         tracing::info!(operation_id = %operation.id, snapshot_id = %snapshot.id, server_id = %look.server.id, "capture accepted");
-        Ok(Answer::Accepted((snapshot, operation.id)))
+        Ok((snapshot, operation.id))
     }
 
     /// Whether the cloud's settings and the server's own metadata (`ratoon_pause = never`) allow a pause.
@@ -108,6 +142,30 @@ impl App {
         }
         Ok(())
     }
+}
+
+/// What a capture is to become.
+pub(super) struct NewNode {
+    /// Name.
+    pub name: String,
+    /// Description.
+    pub description: String,
+    /// Level.
+    pub consistency: Consistency,
+    /// Longest pause.
+    pub pause_limit_ms: u64,
+    /// Set where it is made because Nova makes an image.
+    pub image: Option<ImageMoment>,
+}
+
+/// The image that a capture is made beside.
+pub(super) struct ImageMoment {
+    /// Which.
+    pub beside: Beside,
+    /// Whether Nova is still making it, or another one.
+    pub amid: bool,
+    /// When Nova told that it began.
+    pub begun_at: Option<DateTime<Utc>>,
 }
 
 /// Whom an operation is about.
@@ -128,12 +186,11 @@ impl Subject {
 pub(super) fn new_operation(
     caller: &RequestContext,
     subject: &Subject,
-    kind: &str,
+    (kind, steps): (&str, &[Step]),
     snapshot_id: SnapshotId,
-    params: serde_json::Value,
-    steps_total: i32,
-) -> Operation {
-    Operation {
+    params: &impl Serialize,
+) -> Result<Operation> {
+    Ok(Operation {
         id: OperationId::new(),
         kind: kind.to_owned(),
         status: OperationStatus::Queued,
@@ -142,10 +199,10 @@ pub(super) fn new_operation(
         project_id: subject.project_id.clone(),
         user_id: caller.user_id.clone(),
         request_id: caller.request_id.clone(),
-        params,
+        params: untyped(params)?,
         state: serde_json::Value::Null,
         step: 0,
-        steps_total,
+        steps_total: steps.len() as i32,
         phase: None,
         committed: false,
         cancel_requested: false,
@@ -156,7 +213,7 @@ pub(super) fn new_operation(
         created_at: clock::now(),
         started_at: None,
         finished_at: None,
-    }
+    })
 }
 
 /// A node that is about to be captured.
@@ -176,16 +233,11 @@ pub(super) fn new_snapshot(caller: &RequestContext, look: &Look, branch_id: Bran
         hidden: false,
         safety: false,
         protection: None,
-        consistency: ConsistencyRecord {
-            requested: Consistency::Auto,
-            reached: None,
-            reason: None,
-            pause_ms: None,
-            skew_ms: None,
-        },
+        consistency: ConsistencyRecord::asked(Consistency::Auto),
         partial: false,
         at_rest: false,
         left_out: vec![],
+        beside: None,
         server_name: look.server.name.clone(),
         flavor: look.server.flavor.clone(),
         fault: None,
@@ -205,13 +257,7 @@ pub(super) fn new_branch(look: &Look, name: &str, fork_snapshot_id: Option<Snaps
     }
 }
 
-fn rows(
-    caller: &RequestContext,
-    request: &CreateSnapshot,
-    look: &Look,
-    plan: &CapturePlan,
-    pause_limit_ms: u64,
-) -> (Snapshot, TreeChange, Params) {
+fn rows(caller: &RequestContext, node: NewNode, look: &Look, plan: &CapturePlan) -> (Snapshot, TreeChange, Params) {
     let mut change = TreeChange { layers: look.seen_layers(), ..TreeChange::default() };
     let mut begun = None;
     let branch_id = match &plan.branch {
@@ -223,11 +269,11 @@ fn rows(
             branch.id
         }
     };
-    let name = request.name.clone().unwrap_or_else(|| format!("snapshot-{}", clock::now().format("%Y%m%d-%H%M%S")));
-    let mut snapshot = new_snapshot(caller, look, branch_id, name);
-    snapshot.description.clone_from(&request.description);
+    let mut snapshot = new_snapshot(caller, look, branch_id, node.name);
+    snapshot.description = node.description;
     snapshot.parent_id = plan.parent;
-    snapshot.consistency.requested = request.consistency;
+    snapshot.consistency.requested = node.consistency;
+    snapshot.beside = node.image.as_ref().map(|image| image.beside.clone());
     snapshot.left_out.clone_from(&plan.left_out);
     let mut take = Vec::new();
     for capture in &plan.disks {
@@ -254,12 +300,14 @@ fn rows(
         snapshot_id: snapshot.id,
         take,
         pause: plan.pause,
-        pause_limit_ms,
-        crash_required: request.consistency == Consistency::Crash,
+        pause_limit_ms: node.pause_limit_ms,
+        crash_required: node.consistency == Consistency::Crash,
         level_without_pause: plan.level_without_pause,
         pause_reason: plan.pause_reason.clone(),
         new_layers: look.live.iter().filter(|live| live.is_new).map(|live| live.layer.id).collect(),
         new_branch: begun,
+        amid_image: node.image.as_ref().is_some_and(|image| image.amid),
+        image_begun_at: node.image.and_then(|image| image.begun_at),
     };
     (snapshot, change, params)
 }

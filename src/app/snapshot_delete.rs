@@ -8,12 +8,13 @@ use super::snapshot_create::{Subject, new_operation};
 use super::snapshots::SnapshotDetail;
 use super::{Answer, App, RequestContext};
 use crate::domain::disk::LayerRole;
+use crate::domain::operation::{Operation, OperationStatus};
 use crate::domain::plan::delete::{DeletePlan, Joint, Target};
 use crate::domain::snapshot::SnapshotStatus;
 use crate::error::{Error, Kind, Result};
 use crate::ids::{BranchId, LayerId, OperationId, ServerId, SnapshotId};
-use crate::operations::snapshot_delete::{KIND, MovesTo, Params, SnapshotDelete, leaving, leftovers, plan_on};
-use crate::operations::{Drivers, untyped};
+use crate::operations::Drivers;
+use crate::operations::snapshot_delete::{KIND, MovesTo, Params, STEPS, leaving, leftovers, plan_on};
 use crate::store::Store;
 use crate::store::operations::{in_the_way, tree_has_changed};
 use crate::store::trees::{ServerTree, TreeChange};
@@ -85,7 +86,7 @@ impl App {
     ) -> Result<Answer<(ServerTree, OperationId)>> {
         let tree = self.server_tree(caller, id).await?;
         caller.allow(Rule::TreeDelete)?;
-        if tree.snapshots.is_empty() {
+        if tree.snapshots.is_empty() && tree.layers.iter().all(|layer| layer.role != LayerRole::Parked) {
             return Err(Error::conflict(format!("Server {id} has no snapshots.")));
         }
         Ok(match self.delete(caller, id, Target::Tree, how).await? {
@@ -126,6 +127,11 @@ impl App {
     }
 }
 
+/// Whether a deletion could not remove all that it was to remove.
+fn left_something(deletion: &Operation) -> bool {
+    deletion.status == OperationStatus::Failed || !deletion.warnings.is_empty()
+}
+
 /// Removes what earlier deletions in a tree had to leave and what nothing holds any more. Returns the operation, if there is
 /// anything to do and the tree is at rest.
 ///
@@ -140,15 +146,63 @@ pub async fn tidy(store: &Store, drivers: &Drivers, id: ServerId) -> Result<Opti
     if plan.gone.is_empty() && plan.removals.is_empty() {
         return Ok(None);
     }
-    let service = RequestContext {
-        project_id: tree.record.project_id.clone(),
-        user_id: String::new(),
-        roles: vec![],
-        request_id: format!("req-{}", OperationId::new()),
-    };
+    if !store.may_begin_unasked(id, KIND, left_something).await? {
+        return Ok(None);
+    }
+    let service = RequestContext::service(&tree.record.project_id);
     match begin(store, &service, &tree, plan, lost, Target::Leftovers).await {
         Ok(operation) => Ok(Some(operation)),
         Err(error) if error.kind() == Kind::Conflict => Ok(None), // somebody was quicker
+        Err(error) => Err(error),
+    }
+}
+
+/// Removes all that is left of a server which Nova has not known for long: its snapshots, the disks that were parked for them,
+/// and at last its rows. Returns the operation, if there is anything to do.
+///
+/// # Errors
+/// `Conflict` naming a protected snapshot, for which all of it stays; when the database does not answer.
+pub async fn purge(store: &Store, drivers: &Drivers, id: ServerId) -> Result<Option<OperationId>> {
+    let Some(mut tree) = store.tree(id).await?.filter(|tree| tree.record.operation_id.is_none()) else {
+        return Ok(None);
+    };
+    if store.forget_server(id).await? {
+        tracing::info!(server_id = %id, "nothing is left of this deleted server");
+        return Ok(None);
+    }
+    if tree.forest.nodes.iter().all(|node| node.hidden)
+        && tree.layers.iter().all(|layer| layer.role != LayerRole::Parked)
+    {
+        return Ok(None); // the sweep goes on with joints
+    }
+    let lost = lost_layers(drivers, &mut tree).await?;
+    let plan = plan_on(&tree, Target::Tree, &|_| false)?;
+    if !store.may_begin_unasked(id, KIND, left_something).await? {
+        return Ok(None);
+    }
+    let service = RequestContext::service(&tree.record.project_id);
+    begin(store, &service, &tree, plan, lost, Target::Tree).await.map(Some)
+}
+
+/// Deletes a node that nobody has asked to be deleted, as if somebody had. Returns the operation, if the tree was at rest.
+///
+/// # Errors
+/// When a backend or the database does not answer.
+pub(super) async fn delete_unasked(app: &App, id: ServerId, node: SnapshotId) -> Result<Option<OperationId>> {
+    let Some(mut tree) = app.store.tree(id).await?.filter(|tree| tree.record.operation_id.is_none()) else {
+        return Ok(None);
+    };
+    let lost = lost_layers(&app.drivers, &mut tree).await?;
+    let service = RequestContext::service(&tree.record.project_id);
+    let target = Target::Snapshot(node);
+    let begun = match plan_on(&tree, target, &|_| false) {
+        Ok(plan) => begin(&app.store, &service, &tree, plan, lost, target).await,
+        Err(error) => Err(error),
+    };
+    match begun {
+        Ok(operation) => Ok(Some(operation)),
+        // Somebody was quicker: it is protected or gone meanwhile, or something else has begun.
+        Err(error) if matches!(error.kind(), Kind::Conflict | Kind::NotFound) => Ok(None),
         Err(error) => Err(error),
     }
 }
@@ -179,7 +233,6 @@ async fn begin(
         Target::Snapshot(id) | Target::Subtree(id) => Some(id),
         _ => plan.deleted().next().or(tree.snapshots.first().map(|node| node.id)),
     };
-    let about = about.ok_or_else(|| Error::conflict("There is nothing to delete."))?;
     let params = Params {
         nodes: plan.deleted().collect(),
         removals: plan.removals,
@@ -187,7 +240,9 @@ async fn begin(
         lost,
     };
     let subject = Subject { server_id: tree.record.id, project_id: tree.record.project_id.clone() };
-    let operation = new_operation(caller, &subject, KIND, about, untyped(&params)?, SnapshotDelete::steps_total());
+    // Of a tree without snapshots: an id that nothing has.
+    let about = about.unwrap_or_default();
+    let operation = new_operation(caller, &subject, (KIND, &STEPS), about, &params)?;
     let change = TreeChange { snapshots: leaving(tree, &params.nodes), ..TreeChange::default() };
     store.begin_operation(&operation, &tree.record.name, change, Some(tree.record.generation)).await?;
     tracing::info!(operation_id = %operation.id, server_id = %tree.record.id, "deletion accepted");

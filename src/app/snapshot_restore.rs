@@ -14,8 +14,7 @@ use crate::domain::snapshot::{Snapshot, SnapshotStatus};
 use crate::drivers::Source;
 use crate::error::{Error, Result};
 use crate::ids::{DiskSnapshotId, LayerId, OperationId, SnapshotId};
-use crate::operations::snapshot_restore::{Incoming, KIND, Origin, Outgoing, Params, Slot, SnapshotRestore};
-use crate::operations::untyped;
+use crate::operations::snapshot_restore::{Incoming, KIND, Origin, Outgoing, Params, STEPS, Slot};
 use crate::store::trees::{ServerTree, TreeChange};
 
 /// What the caller asks for.
@@ -83,14 +82,7 @@ impl App {
             }))));
         }
         let (change, params) = Rows { app: self, caller, look: &look, plan: &plan, target: &target }.build()?;
-        let operation = new_operation(
-            caller,
-            &Subject::of(&look),
-            KIND,
-            target.id,
-            untyped(&params)?,
-            SnapshotRestore::steps_total(),
-        );
+        let operation = new_operation(caller, &Subject::of(&look), (KIND, &STEPS), target.id, &params)?;
         let generation = Some(look.tree.record.generation);
         self.store.begin_operation(&operation, &look.server.name, change, generation).await?;
         let target = self.store.snapshot(target.id).await?.unwrap_or(target);

@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 use super::service::Service;
 use super::session::Session;
 use crate::domain::quota::Quota;
-use crate::error::{Kind, Result};
+use crate::error::{Result, if_found};
 use bodies::{AttachmentsBody, QuotaBody, SnapshotBody, SnapshotsBody, VolumeBody, VolumesBody};
 
 pub use bodies::{Snapshot, Volume, VolumeUser};
@@ -51,7 +51,7 @@ impl Cinder {
     /// # Errors
     /// Those of every call: `Unavailable`, `Backend`.
     pub async fn volume(&self, id: &str) -> Result<Option<Volume>> {
-        absent(self.session.get(Service::BlockStorage, &["volumes", id]).fetch::<VolumeBody>().await)
+        if_found(self.session.get(Service::BlockStorage, &["volumes", id]).fetch::<VolumeBody>().await)
             .map(|body| body.map(|body| body.volume))
     }
 
@@ -115,7 +115,7 @@ impl Cinder {
     /// # Errors
     /// Those of every call.
     pub async fn remove_volume_metadata(&self, id: &str, key: &str) -> Result<()> {
-        absent(self.session.delete(Service::BlockStorage, &["volumes", id, "metadata", key]).send().await).map(drop)
+        if_found(self.session.delete(Service::BlockStorage, &["volumes", id, "metadata", key]).send().await).map(drop)
     }
 
     /// Asks for a volume to be deleted; not there is success.
@@ -123,7 +123,7 @@ impl Cinder {
     /// # Errors
     /// `Backend` with Cinder's words when it is in use or has snapshots; those of every call.
     pub async fn delete_volume(&self, id: &str) -> Result<()> {
-        absent(self.session.delete(Service::BlockStorage, &["volumes", id]).send().await).map(drop)
+        if_found(self.session.delete(Service::BlockStorage, &["volumes", id]).send().await).map(drop)
     }
 
     /// Who holds a volume, or has reserved it. With the service's own session, of any project.
@@ -146,7 +146,7 @@ impl Cinder {
     /// # Errors
     /// Those of every call.
     pub async fn snapshot(&self, id: &str) -> Result<Option<Snapshot>> {
-        absent(self.session.get(Service::BlockStorage, &["snapshots", id]).fetch::<SnapshotBody>().await)
+        if_found(self.session.get(Service::BlockStorage, &["snapshots", id]).fetch::<SnapshotBody>().await)
             .map(|body| body.map(|body| body.snapshot))
     }
 
@@ -190,7 +190,7 @@ impl Cinder {
     /// # Errors
     /// Those of every call.
     pub async fn delete_snapshot(&self, id: &str) -> Result<()> {
-        absent(self.session.delete(Service::BlockStorage, &["snapshots", id]).send().await).map(drop)
+        if_found(self.session.delete(Service::BlockStorage, &["snapshots", id]).send().await).map(drop)
     }
 
     /// What a project may have and has; what is reserved counts as used. Asked with the service's own session.
@@ -205,14 +205,5 @@ impl Cinder {
             .fetch()
             .await?;
         Ok(body.into_quota())
-    }
-}
-
-/// "Not found" as `None`.
-fn absent<T>(outcome: Result<T>) -> Result<Option<T>> {
-    match outcome {
-        Ok(value) => Ok(Some(value)),
-        Err(error) if error.kind() == Kind::NotFound => Ok(None),
-        Err(error) => Err(error),
     }
 }

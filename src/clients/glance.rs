@@ -1,4 +1,5 @@
-//! What we ask of Glance: the properties of an image that decide what a snapshot of its servers can cover.
+//! What we ask of Glance: the properties of an image that decide what a snapshot of its servers can cover, and the name of an
+//! image that Nova has made.
 
 use std::collections::BTreeMap;
 
@@ -6,15 +7,22 @@ use serde_json::{Map, Value};
 
 use super::service::Service;
 use super::session::Session;
-use crate::error::{Kind, Result};
+use crate::error::{Result, if_found};
 
 /// The properties that matter: TPM, encryption, firmware, guest agent. None of an image that is gone.
 pub(super) async fn properties(session: &Session, image_id: &str) -> Result<BTreeMap<String, String>> {
-    match session.get(Service::Image, &["images", image_id]).fetch::<Map<String, Value>>().await {
-        Ok(image) => Ok(that_matter(&image)),
-        Err(error) if error.kind() == Kind::NotFound => Ok(BTreeMap::new()),
-        Err(error) => Err(error),
-    }
+    let image = if_found(session.get(Service::Image, &["images", image_id]).fetch::<Map<String, Value>>().await)?;
+    Ok(image.as_ref().map(that_matter).unwrap_or_default())
+}
+
+/// The name of an image; `None` of one that is gone, or that waits in Glance to be removed.
+pub(super) async fn name(session: &Session, image_id: &str) -> Result<Option<String>> {
+    let image = if_found(session.get(Service::Image, &["images", image_id]).fetch::<Map<String, Value>>().await)?;
+    Ok(image.and_then(|image| {
+        let word = |key: &str| image.get(key).and_then(Value::as_str).unwrap_or_default();
+        let gone = matches!(word("status"), "deleted" | "pending_delete");
+        (!gone).then(|| word("name").to_owned())
+    }))
 }
 
 fn that_matter(image: &Map<String, Value>) -> BTreeMap<String, String> {

@@ -19,7 +19,7 @@ use super::fault;
 use super::service::Service;
 use super::session::{OpenStack, Session};
 use crate::clock;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, if_found};
 
 /// Tokens kept at most.
 const TOKENS_MAX: u64 = 20_000;
@@ -121,11 +121,7 @@ async fn ask(session: &Session, token: &str) -> Result<Option<TokenFacts>> {
         .header("openstack-identity-access-rules", HeaderValue::from_static("1.0"))
         .fetch::<TokenBody>()
         .await;
-    match answer {
-        Ok(body) => Ok(Some(body.token.into())),
-        Err(error) if error.kind() == Kind::NotFound => Ok(None),
-        Err(error) => Err(error),
-    }
+    Ok(if_found(answer)?.map(|body| body.token.into()))
 }
 
 #[derive(Deserialize)]

@@ -10,6 +10,7 @@ mod bodies;
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
+use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
@@ -18,13 +19,15 @@ use super::service::Service;
 use super::session::{OpenStack, Session};
 use super::{glance, keystone};
 use crate::domain::disk::Attachment;
-use crate::domain::server::{AttachedVolume, ServerAction, ServerFacts, ServerStatus};
+use crate::domain::server::{AttachedVolume, ServerAction, ServerFacts, ServerState, ServerStatus};
 use crate::error::{Error, Kind, Result};
 use crate::ids::ServerId;
 use bodies::{ActionsBody, AttachmentsBody, ServerBody, ServersBody};
 
 /// Lines of Nova's list of actions that are read.
 const ACTIONS_MAX: &str = "100";
+/// Path of the list of servers with what is in them.
+const DETAIL: [&str; 2] = ["servers", "detail"];
 /// Servers on one page of a list.
 const PAGE: &str = "500";
 
@@ -50,11 +53,11 @@ impl Nova {
     async fn act_towards(&self, id: ServerId, act: &str, wanted: ServerStatus) -> Result<()> {
         match self.act(id, json!({act: null})).await {
             Err(error) if error.kind() == Kind::Conflict => {
-                let now = self.read(id).await?.into_facts(Vec::new());
+                let now = self.state(id).await?;
                 if now.status == wanted && now.task_state.is_none() {
                     return Ok(());
                 }
-                Err(explain(error, &now))
+                Err(explain(error, id, &now))
             }
             other => other,
         }
@@ -65,22 +68,14 @@ impl Nova {
         Ok(body.server)
     }
 
-    async fn volumes(&self, id: ServerId) -> Result<Vec<AttachedVolume>> {
-        let path = ["servers", &id.to_string(), "os-volume_attachments"];
-        let body: AttachmentsBody = self.session.get(Service::Compute, &path).fetch().await?;
-        Ok(body.into_volumes())
-    }
-
     /// All projects' servers that pass a filter of Nova's.
-    async fn all_with(&self, filter: &'static str, value: &'static str) -> Result<Vec<bodies::Server>> {
+    async fn all_with(&self, path: &[&str], filter: Option<(&str, &str)>) -> Result<Vec<bodies::Server>> {
         let mut found: Vec<bodies::Server> = Vec::new();
         loop {
-            let mut call = self
-                .session
-                .get(Service::Compute, &["servers", "detail"])
-                .query("all_tenants", "1")
-                .query(filter, value)
-                .query("limit", PAGE);
+            let mut call = self.session.get(Service::Compute, path).query("all_tenants", "1").query("limit", PAGE);
+            if let Some((filter, value)) = filter {
+                call = call.query(filter, value);
+            }
             if let Some(last) = found.last() {
                 call = call.query("marker", last.id.to_string());
             }
@@ -103,19 +98,19 @@ impl Nova {
         if there == attached {
             return Ok(());
         }
-        let now = self.read(id).await?.into_facts(Vec::new());
+        let now = self.state(id).await?;
         // Detaching is under way as long as the row is there: asked twice, Nova refuses the second.
         let passes = !attached;
         let error = Error::conflict(error.to_string()).source(error);
-        Err(if passes { error.retryable() } else { explain(error, &now) })
+        Err(if passes { error.retryable() } else { explain(error, id, &now) })
     }
 }
 
 /// Nova's refusal; worth another try if a task of the server is, or by Nova's words was, what stands in the way: it may have
 /// ended between the refusal and the look.
-fn explain(error: Error, now: &ServerFacts) -> Error {
+fn explain(error: Error, id: ServerId, now: &ServerState) -> Error {
     match &now.task_state {
-        Some(task) => error.context(format!("server {} is busy ({task})", now.id)).retryable(),
+        Some(task) => error.context(format!("server {id} is busy ({task})")).retryable(),
         None if error.to_string().contains("in task_state") => error.retryable(),
         None => error.permanent(),
     }
@@ -129,8 +124,22 @@ impl Compute for Nova {
         Ok(server.into_facts(volumes))
     }
 
+    async fn state(&self, id: ServerId) -> Result<ServerState> {
+        Ok(self.read(id).await?.into_state())
+    }
+
+    async fn volumes(&self, id: ServerId) -> Result<Vec<AttachedVolume>> {
+        let path = ["servers", &id.to_string(), "os-volume_attachments"];
+        let body: AttachmentsBody = self.session.get(Service::Compute, &path).fetch().await?;
+        Ok(body.into_volumes())
+    }
+
     async fn image_properties(&self, image_id: &str) -> Result<BTreeMap<String, String>> {
         glance::properties(&self.session, image_id).await
+    }
+
+    async fn image_name(&self, image_id: &str) -> Result<Option<String>> {
+        glance::name(&self.session, image_id).await
     }
 
     async fn actions(&self, id: ServerId) -> Result<Vec<ServerAction>> {
@@ -161,9 +170,7 @@ impl Compute for Nova {
 
     async fn pause(&self, id: ServerId) -> Result<()> {
         match self.act(id, json!({"pause": null})).await {
-            Err(error) if error.kind() == Kind::Conflict => {
-                Err(explain(error, &self.read(id).await?.into_facts(Vec::new())))
-            }
+            Err(error) if error.kind() == Kind::Conflict => Err(explain(error, id, &self.state(id).await?)),
             other => other,
         }
     }
@@ -199,11 +206,23 @@ impl Compute for Nova {
     async fn locked_servers(&self, prefix: &str) -> Result<Vec<ServerId>> {
         let ours =
             |server: &&bodies::Server| server.locked_reason.as_deref().is_some_and(|why| why.starts_with(prefix));
-        Ok(self.all_with("locked", "true").await?.iter().filter(ours).map(|server| server.id).collect())
+        Ok(self
+            .all_with(&DETAIL, Some(("locked", "true")))
+            .await?
+            .iter()
+            .filter(ours)
+            .map(|server| server.id)
+            .collect())
     }
 
     async fn paused_servers(&self) -> Result<Vec<ServerId>> {
-        Ok(self.all_with("status", "PAUSED").await?.iter().map(|server| server.id).collect())
+        Ok(self.all_with(&DETAIL, Some(("status", "PAUSED"))).await?.iter().map(|server| server.id).collect())
+    }
+
+    async fn changed_servers(&self, since: Option<DateTime<Utc>>) -> Result<Vec<ServerId>> {
+        let since = since.map(|at| at.to_rfc3339_opts(SecondsFormat::Secs, true));
+        let filter = since.as_deref().map(|at| ("changes-since", at));
+        Ok(self.all_with(&["servers"], filter).await?.iter().map(|server| server.id).collect())
     }
 
     async fn own_user_id(&self) -> Result<String> {

@@ -96,6 +96,14 @@ impl Settings {
                 "Keep lease_seconds at three times heartbeat_seconds or more, or a healthy engine loses its work.";
             return refuse("heartbeat_seconds", "is 0 or more than a third of lease_seconds", remedy);
         }
+        if let Some(entry) =
+            self.events.capture_of_projects.iter().find(|entry| settings::project_mode(entry).is_none())
+        {
+            let place = written.place("events", "capture_of_projects");
+            let sentence = format!("{place}[events] capture_of_projects: '{entry}' is no project with a mode.");
+            return Err(Error::new(Kind::BadRequest, sentence)
+                .remedy("Write <project id>:<mode>, where the mode is during, after or off."));
+        }
         Ok(())
     }
 }

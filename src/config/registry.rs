@@ -20,10 +20,14 @@ pub const GROUPS: &[Group] = &[
     Group { name: "keystone_authtoken", options: KEYSTONE_AUTHTOKEN },
     Group { name: "engine", options: ENGINE },
     Group { name: "capture", options: CAPTURE },
+    Group { name: "guard", options: GUARD },
     Group { name: "restore", options: RESTORE },
     Group { name: "rbd", options: RBD },
     Group { name: "cinder", options: CINDER },
     Group { name: "sweep", options: SWEEP },
+    Group { name: "events", options: EVENTS },
+    Group { name: "oslo_messaging_notifications", options: OSLO_MESSAGING_NOTIFICATIONS },
+    Group { name: "oslo_messaging_rabbit", options: OSLO_MESSAGING_RABBIT },
 ];
 
 const HTTP: &[&str] = &["http", "https"];
@@ -39,6 +43,14 @@ const DEFAULT: &[Opt] = &[
         .choices(&["text", "json"]),
     Opt::unset("log_file", Type::Path, "File to append the log to. Unset: standard error."),
     Opt::unset("host", Type::String, "Name of this host in the list of engines and in the log. Unset: its host name."),
+    Opt::unset(
+        "transport_url",
+        Type::String,
+        "RabbitMQ, where Nova, Cinder and Glance send notifications: rabbit://user:password@host:5672/vhost, as in nova.conf; \
+         several hosts between commas, each with its user. Unset: notifications are not heard, and what happens to servers in \
+         Nova is found by the sweep only, or too late.",
+    )
+    .secret(),
 ];
 
 const API: &[Opt] = &[
@@ -147,6 +159,24 @@ const ENGINE: &[Opt] = &[
     .range(0, 3600),
 ];
 
+const GUARD: &[Opt] = &[
+    Opt::new(
+        "enabled",
+        Type::Bool,
+        "true",
+        "Take the disk of a server from under its name before Nova removes it (delete, rebuild, shelve). Nova cannot remove a \
+         disk that has snapshots: it tries for a minute, and after a rebuild the server runs on its old disk.",
+    ),
+    Opt::new(
+        "keep_deleted_seconds",
+        Type::Seconds,
+        "604800",
+        "Seconds that the snapshots of a deleted server are kept (604800: a week); then they are removed, with the volumes \
+         that Nova was to delete with the server. Protected snapshots keep their tree.",
+    )
+    .range(0, 315_360_000),
+];
+
 const CAPTURE: &[Opt] = &[
     Opt::new(
         "pause_limit_ms",
@@ -205,3 +235,88 @@ const CINDER: &[Opt] = &[
 const SWEEP: &[Opt] =
     &[Opt::new("interval_seconds", Type::Seconds, "60", "Seconds between two looks at all servers' disks.")
         .range(1, 86_400)];
+
+const EVENTS: &[Opt] = &[
+    Opt::new("enabled", Type::Bool, "true", "Listen to notifications, if there is a transport_url."),
+    Opt::new(
+        "queue_name",
+        Type::String,
+        "ratoon.notifications",
+        "Ratoon's own queue. Never one that another service reads, such as notifications.info. Beside it there is one with \
+         .dead behind its name, for messages that cannot be read.",
+    ),
+    Opt::new(
+        "queue_type",
+        Type::String,
+        "classic",
+        "How the queue is kept: classic by one node of RabbitMQ, quorum by a majority of a cluster's.",
+    )
+    .choices(&["classic", "quorum"]),
+    Opt::new(
+        "queue_length_max",
+        Type::Integer,
+        "50000",
+        "Most messages that wait in the queue while Ratoon is away; the oldest go first, and the sweep finds what they told.",
+    )
+    .range(100, 10_000_000),
+    Opt::new(
+        "exchanges",
+        Type::List,
+        "nova,glance,cinder,openstack",
+        "Exchanges to listen to: the control_exchange of Nova, Glance and Cinder. One that is not there is looked for again and \
+         again; none is made.",
+    ),
+    Opt::new(
+        "topics",
+        Type::List,
+        "versioned_notifications,notifications",
+        "Topics to listen to: Nova's [notifications] versioned_notifications_topics, and the services' \
+         [oslo_messaging_notifications] topics.",
+    ),
+    Opt::new(
+        "prefetch",
+        Type::Integer,
+        "128",
+        "Most messages taken from the queue before they are in the database; also the most in one transaction.",
+    )
+    .range(1, 10_000),
+    Opt::new(
+        "capture",
+        Type::String,
+        "during",
+        "Snapshots beside images: when Nova makes an image of a server (openstack server image create, openstack server backup \
+         create), Ratoon makes a snapshot of all its disks. during: at once, without a pause, which Nova does not allow then; \
+         after: when Nova has finished, as any other; off: not at all. The owner of a server chooses for it with the metadata \
+         ratoon_capture.",
+    )
+    .choices(&["during", "after", "off"]),
+    Opt::new(
+        "capture_of_projects",
+        Type::List,
+        "",
+        "The same for some projects, between commas: <project id>:<during, after or off>. The server's own metadata goes before it.",
+    ),
+];
+
+const OSLO_MESSAGING_NOTIFICATIONS: &[Opt] = &[Opt::unset(
+    "transport_url",
+    Type::String,
+    "RabbitMQ for notifications, if it is another than [DEFAULT] transport_url.",
+)
+.secret()];
+
+const OSLO_MESSAGING_RABBIT: &[Opt] = &[
+    Opt::new(
+        "ssl",
+        Type::Bool,
+        "false",
+        "Speak TLS with RabbitMQ, as ?ssl=1 in transport_url does. Its certificate is always checked.",
+    ),
+    Opt::unset(
+        "ssl_ca_file",
+        Type::Path,
+        "PEM file of the authorities to trust for that, besides those of the system.",
+    ),
+    Opt::unset("ssl_cert_file", Type::Path, "PEM file of Ratoon's own certificate, where RabbitMQ asks for one."),
+    Opt::unset("ssl_key_file", Type::Path, "PEM file of its key."),
+];

@@ -23,10 +23,14 @@ pub struct Settings {
     pub keystone_authtoken: KeystoneAuthtoken,
     pub engine: Engine,
     pub capture: Capture,
+    pub guard: Guard,
     pub restore: Restore,
     pub rbd: Rbd,
     pub cinder: Cinder,
     pub sweep: Sweep,
+    pub events: Events,
+    pub oslo_messaging_notifications: OsloMessagingNotifications,
+    pub oslo_messaging_rabbit: OsloMessagingRabbit,
     /// One sentence for each option or group that was set and that Ratoon does not know: to be logged at start.
     #[serde(skip)]
     pub unknown: Vec<String>,
@@ -51,6 +55,7 @@ pub struct General {
     pub log_file: Option<PathBuf>,
     #[serde(default = "host_name")]
     pub host: String,
+    pub transport_url: Option<Secret>,
 }
 
 /// `[api]`
@@ -190,12 +195,102 @@ pub struct Cinder {
     pub volume_timeout: Duration,
 }
 
+/// `[guard]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Guard {
+    pub enabled: bool,
+    #[serde(rename = "keep_deleted_seconds", deserialize_with = "seconds")]
+    pub keep_deleted: Duration,
+}
+
 /// `[sweep]`
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Sweep {
     #[serde(rename = "interval_seconds", deserialize_with = "seconds")]
     pub interval: Duration,
+}
+
+/// How RabbitMQ keeps a queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum QueueType {
+    /// By one node.
+    Classic,
+    /// By a majority of a cluster.
+    Quorum,
+}
+
+/// When Ratoon captures a server of which Nova makes an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CaptureMode {
+    /// Meanwhile.
+    During,
+    /// Afterwards.
+    After,
+    /// Never.
+    Off,
+}
+
+/// `[events]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Events {
+    pub enabled: bool,
+    pub queue_name: String,
+    pub queue_type: QueueType,
+    pub queue_length_max: u32,
+    pub exchanges: Vec<String>,
+    pub topics: Vec<String>,
+    pub prefetch: u16,
+    pub capture: CaptureMode,
+    pub capture_of_projects: Vec<String>,
+}
+
+impl Events {
+    /// The projects with a mode of their own.
+    pub fn modes_of_projects(&self) -> impl Iterator<Item = (&str, CaptureMode)> {
+        self.capture_of_projects.iter().filter_map(|entry| project_mode(entry))
+    }
+}
+
+/// `<project id>:<mode>`
+pub(super) fn project_mode(entry: &str) -> Option<(&str, CaptureMode)> {
+    let (project, mode) = entry.rsplit_once(':')?;
+    let mode = match mode.trim() {
+        "during" => CaptureMode::During,
+        "after" => CaptureMode::After,
+        "off" => CaptureMode::Off,
+        _ => return None,
+    };
+    Some((project.trim(), mode)).filter(|(project, _)| !project.is_empty())
+}
+
+/// `[oslo_messaging_notifications]`, with the name that oslo.messaging gave it.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OsloMessagingNotifications {
+    pub transport_url: Option<Secret>,
+}
+
+/// `[oslo_messaging_rabbit]`, with the names that oslo.messaging gave them.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OsloMessagingRabbit {
+    pub ssl: bool,
+    pub ssl_ca_file: Option<PathBuf>,
+    pub ssl_cert_file: Option<PathBuf>,
+    pub ssl_key_file: Option<PathBuf>,
+}
+
+impl Settings {
+    /// Where notifications come from, by the precedence that oslo.messaging has.
+    #[must_use]
+    pub fn notifications_url(&self) -> Option<&Secret> {
+        self.oslo_messaging_notifications.transport_url.as_ref().or(self.default.transport_url.as_ref())
+    }
 }
 
 fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Duration, D::Error> {

@@ -95,7 +95,9 @@ fn a_file_that_is_named_must_be_there() {
 
 #[test]
 fn no_secret_is_printed() {
-    let text = "[database]\nconnection = mysql://ratoon:hunter2@db/ratoon\n[keystone_authtoken]\npassword = hunter3\n";
+    let text = "[DEFAULT]\ntransport_url = rabbit://u:hunter4@h\n\
+                [database]\nconnection = mysql://ratoon:hunter2@db/ratoon\n[keystone_authtoken]\npassword = hunter3\n\
+                [oslo_messaging_notifications]\ntransport_url = rabbit://u:hunter5@h\n";
     let settings = Settings::from_text(text).unwrap_or_else(|error| panic!("{}", error.chain()));
     for printed in [format!("{settings:?}"), format!("{settings:#?}")] {
         assert!(!printed.contains("hunter"), "{printed}");
@@ -105,7 +107,7 @@ fn no_secret_is_printed() {
     let secrets = GROUPS.iter().flat_map(|group| group.options).filter(|opt| opt.secret).map(|opt| opt.name);
     assert_eq!(
         secrets.collect::<Vec<_>>(),
-        ["connection", "password"],
+        ["transport_url", "connection", "password", "transport_url"],
         "a new secret needs a Secret field and this test"
     );
 }
@@ -130,4 +132,32 @@ fn the_sample_with_its_comment_signs_removed_is_the_defaults() {
     let settings = Settings::from_text(&lines).unwrap_or_else(|error| panic!("{}", error.chain()));
     let defaults = Settings::from_text("").unwrap_or_else(|error| panic!("{}", error.chain()));
     assert_eq!(format!("{settings:?}"), format!("{defaults:?}"));
+}
+
+#[test]
+fn notifications_come_from_their_own_url_before_the_general_one() {
+    let general = "[DEFAULT]\ntransport_url = rabbit://general\n";
+    let own = "[oslo_messaging_notifications]\ntransport_url = rabbit://own\n";
+    for (text, wanted) in [
+        (String::new(), None),
+        (general.to_owned(), Some("rabbit://general")),
+        (own.to_owned(), Some("rabbit://own")),
+        (format!("{general}{own}"), Some("rabbit://own")),
+    ] {
+        let settings = Settings::from_text(&text).unwrap_or_else(|error| panic!("{}", error.chain()));
+        assert_eq!(settings.notifications_url().map(|url| url.expose().as_str()), wanted, "{text}");
+    }
+}
+
+#[test]
+fn projects_may_have_a_mode_of_capture_of_their_own() {
+    let text = "[events]\ncapture = after\ncapture_of_projects = p1:off, p2 : during\n";
+    let events = Settings::from_text(text).unwrap_or_else(|error| panic!("{}", error.chain())).events;
+    assert_eq!(events.capture, CaptureMode::After);
+    let projects: Vec<_> = events.modes_of_projects().collect();
+    assert_eq!(projects, [("p1", CaptureMode::Off), ("p2", CaptureMode::During)]);
+    for wrong in ["p1", "p1:sometimes", ":off"] {
+        let said = refusal(&format!("[events]\ncapture_of_projects = {wrong}\n"));
+        assert!(said.contains("capture_of_projects") && said.contains("Remedy: Write <project id>:<mode>"), "{said}");
+    }
 }

@@ -132,6 +132,9 @@ pub enum LayerRole {
     Parked,
     /// Being made by an operation that runs; nobody uses it yet.
     Preparing,
+    /// A head that was taken from under its server, because Nova is about to remove it; until Nova has, it may have to be
+    /// given back. Also a volume that Nova is about to delete with the server.
+    Taken,
     /// No longer on this server: a volume that its owner detached by hand, a head whose server was deleted. Still its
     /// owner's, if it is there at all.
     Detached,
@@ -145,6 +148,7 @@ impl LayerRole {
             Self::Head => "head",
             Self::Parked => "parked",
             Self::Preparing => "preparing",
+            Self::Taken => "taken",
             Self::Detached => "detached",
         }
     }

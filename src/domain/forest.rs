@@ -98,20 +98,13 @@ impl Forest {
         order
     }
 
-    /// A name for a branch that nobody has given one: `main`, then `branch-2`, `branch-3`, …
+    /// A name for a new branch: `main` for the first, else `branch-2` and so on. `taken` is one more that is about to be used.
     #[must_use]
-    pub fn free_branch_name(&self) -> String {
-        self.free_branch_name_besides(None)
-    }
-
-    /// The same, with one more name that is about to be taken.
-    #[must_use]
-    pub fn free_branch_name_besides(&self, taken: Option<&str>) -> String {
-        if self.branches.is_empty() && taken.is_none() {
-            return "main".to_owned();
-        }
-        (2..)
-            .map(|number| format!("branch-{number}"))
+    pub fn free_branch_name(&self, taken: Option<&str>) -> String {
+        let first = self.branches.is_empty().then(|| "main".to_owned());
+        first
+            .into_iter()
+            .chain((2..).map(|number| format!("branch-{number}")))
             .find(|name| self.branch_named(name).is_none() && taken != Some(name.as_str()))
             .unwrap_or_else(|| "branch".to_owned())
     }
@@ -232,16 +225,11 @@ pub mod tests {
             hidden: false,
             safety: false,
             protection: None,
-            consistency: ConsistencyRecord {
-                requested: Consistency::Auto,
-                reached: None,
-                reason: None,
-                pause_ms: None,
-                skew_ms: None,
-            },
+            consistency: ConsistencyRecord::asked(Consistency::Auto),
             partial: false,
             at_rest: false,
             left_out: vec![],
+            beside: None,
             server_name: "web".into(),
             flavor: "tiny".into(),
             fault: None,
@@ -302,6 +290,6 @@ pub mod tests {
     #[test]
     fn unnamed_branches_are_numbered_without_reuse_of_a_taken_name() {
         let g = grove(&[("a", None, "main"), ("b", Some("a"), "branch-2")], Some("b"), "branch-2");
-        assert_eq!(g.forest.free_branch_name(), "branch-3");
+        assert_eq!(g.forest.free_branch_name(None), "branch-3");
     }
 }

@@ -1,6 +1,6 @@
 //! A durable operation: its row and its log.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::error::with_remedy;
@@ -171,4 +171,23 @@ pub struct OperationEvent {
     pub kind: EventKind,
     /// More, for people.
     pub detail: Option<String>,
+}
+
+/// Work that nobody has asked for is tried so often at once; then less and less often.
+const UNASKED_TRIES: usize = 3;
+const UNASKED_PAUSE: TimeDelta = TimeDelta::minutes(2);
+const UNASKED_PAUSE_MAX: TimeDelta = TimeDelta::hours(2);
+/// Operations that [`may_be_tried_again`] needs to see.
+pub const UNASKED_HISTORY: u64 = 10;
+
+/// Whether work that nobody has asked for may begin, by the newest operations of its kind on the server, newest first: what
+/// somebody else's object blocks would be tried with each sweep for ever, and each try holds the server's tree and adds rows.
+#[must_use]
+pub fn may_be_tried_again(newest_first: &[Operation], in_vain: fn(&Operation) -> bool, at: DateTime<Utc>) -> bool {
+    let failures = newest_first.iter().take_while(|it| in_vain(it)).count();
+    let Some(last) = newest_first.first().filter(|_| failures >= UNASKED_TRIES) else { return true };
+    let doubled = u32::try_from(failures - UNASKED_TRIES).unwrap_or(u32::MAX);
+    let pause = 1_i32.checked_shl(doubled).and_then(|times| UNASKED_PAUSE.checked_mul(times));
+    let pause = pause.unwrap_or(UNASKED_PAUSE_MAX).min(UNASKED_PAUSE_MAX);
+    last.finished_at.is_none_or(|ended| at - ended >= pause)
 }

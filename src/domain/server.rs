@@ -1,5 +1,6 @@
 //! A server as Nova describes it, reduced to what planners decide on.
 
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::domain::disk::Attachment;
@@ -81,6 +82,32 @@ pub struct ServerFacts {
     pub metadata: std::collections::BTreeMap<String, String>,
 }
 
+impl ServerFacts {
+    /// What of it changes while one waits.
+    #[must_use]
+    pub fn state(self) -> ServerState {
+        ServerState {
+            status: self.status,
+            task_state: self.task_state,
+            locked: self.locked,
+            locked_reason: self.locked_reason,
+        }
+    }
+}
+
+/// What Nova says of a server's state alone: what one looks at again and again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerState {
+    /// Status.
+    pub status: ServerStatus,
+    /// What Nova is doing with it, if anything.
+    pub task_state: Option<String>,
+    /// Whether Nova's lock is on.
+    pub locked: bool,
+    /// Why it is locked.
+    pub locked_reason: Option<String>,
+}
+
 /// One line of Nova's list of instance actions.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServerAction {
@@ -90,6 +117,10 @@ pub struct ServerAction {
     pub request_id: String,
     /// Who asked.
     pub user_id: Option<UserId>,
+    /// When.
+    pub started_at: Option<DateTime<Utc>>,
+    /// Whether Nova has noted an error of it.
+    pub failed: bool,
 }
 
 /// Nova actions that cannot have changed a byte of the disks of a server at rest.
@@ -99,6 +130,16 @@ const HARMLESS_AT_REST: [&str; 6] = ["lock", "unlock", "stop", "createImage", "c
 #[must_use]
 pub fn is_harmless_at_rest(action: &str) -> bool {
     HARMLESS_AT_REST.contains(&action)
+}
+
+/// Nova's task states while it makes an image of a server, or a backup.
+const MAKING_IMAGE: [&str; 5] =
+    ["image_snapshot", "image_snapshot_pending", "image_pending_upload", "image_uploading", "image_backup"];
+
+/// Whether a task of Nova's is that it makes an image of a server. It allows neither a pause nor another image meanwhile.
+#[must_use]
+pub fn is_making_image(task: &str) -> bool {
+    MAKING_IMAGE.contains(&task)
 }
 
 /// Whether a server that was at rest at `mark` (the newest request then) may have run, or changed its disks, since.
@@ -122,6 +163,8 @@ mod tests {
                 action: (*action).into(),
                 request_id: (*request).into(),
                 user_id: None,
+                started_at: None,
+                failed: false,
             })
             .collect()
     }

@@ -117,6 +117,25 @@ pub struct ConsistencyRecord {
     pub skew_ms: Option<i64>,
 }
 
+impl ConsistencyRecord {
+    /// Of a capture that has not been made yet.
+    #[must_use]
+    pub fn asked(requested: Consistency) -> Self {
+        Self { requested, reached: None, reason: None, pause_ms: None, skew_ms: None }
+    }
+}
+
+/// Which image of Nova's a snapshot was made beside.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Beside {
+    /// Nova's request; one server has one snapshot for each, deleted ones counted.
+    pub request: String,
+    /// The image in Glance; not known as long as nobody has named it.
+    pub image_id: Option<String>,
+    /// Nova makes it for a backup, and deletes it when there are newer ones.
+    pub backup: bool,
+}
+
 /// A node of a tree.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Snapshot {
@@ -154,6 +173,8 @@ pub struct Snapshot {
     pub at_rest: bool,
     /// What was found on the server and is not in it.
     pub left_out: Vec<LeftOut>,
+    /// Set where it was made because Nova made an image of the server.
+    pub beside: Option<Beside>,
     /// Server's name at that time.
     pub server_name: String,
     /// Flavor's name at that time.

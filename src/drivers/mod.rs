@@ -69,6 +69,17 @@ pub struct Source<'a> {
     pub backend_id: &'a str,
 }
 
+/// Whether something empty takes the name of a head that is taken over, so that Nova finds what it can remove, however late.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StandIn {
+    /// Nothing does, and what stood in before is removed.
+    None,
+    /// Only if the head had the name until now. Later Nova may be past the removal, and would take it for a new disk.
+    Once,
+    /// Whenever nothing bears the name: no new disk will be made.
+    Always,
+}
+
 /// One kind of storage.
 #[async_trait]
 pub trait SnapshotDriver: Send + Sync {
@@ -105,8 +116,7 @@ pub trait SnapshotDriver: Send + Sync {
     /// What a layer takes of its backend, in bytes: what is written, or what counts in its owner's quota; 0 if it is gone.
     async fn used_bytes(&self, layer: &Layer) -> Result<u64>;
 
-    /// Takes away what others may have left on a layer that [`SnapshotDriver::prepare`] made, because it was a head for a
-    /// moment. Refused with a conflict that passes while somebody still needs it.
+    /// Takes away what Nova may have left on a layer that is no head any more, and which it looks for on the head. Refused with a conflict that passes while somebody still needs it.
     async fn clear(&self, _layer: &Layer) -> Result<()> {
         Ok(())
     }
@@ -135,6 +145,18 @@ pub trait SnapshotDriver: Send + Sync {
     /// # Errors
     /// Where the backend does not answer in time: nobody may take that for a difference, and clone.
     async fn equals(&self, layer: &Layer, source: Source<'_>) -> Result<bool>;
+
+    /// [`Placement::Named`] only: takes the name that Nova expects from a head, whoever has it open: Nova is about to remove
+    /// what bears it. Says whether the head is there.
+    async fn take_over(&self, _head: &Layer, _stand_in: StandIn) -> Result<bool> {
+        Ok(false)
+    }
+
+    /// [`Placement::Named`] only: the backend id of what bears the name that Nova expects of this head, if anything but a
+    /// stand-in does.
+    async fn bearer(&self, _head: &Layer) -> Result<Option<String>> {
+        Ok(None)
+    }
 
     /// [`Placement::Named`] only: those of these heads whose name nobody carries, found with one listing.
     async fn missing_heads(&self, _heads: &[Layer]) -> Result<Vec<Layer>> {

@@ -82,6 +82,9 @@ fn check(settings: &Settings) -> Result<()> {
         say(&format!("warning: {sentence}"))?;
     }
     settings.check_for_serving()?;
+    if crate::serve::listener_settings(settings)?.is_none() {
+        say("warning: notifications are not listened to: transport_url is not set, or [events] enabled is false")?;
+    }
     say("The configuration can be used.")
 }
 

@@ -17,7 +17,7 @@ use crate::clock;
 use crate::domain::operation::Operation;
 use crate::error::Result;
 use crate::ids::{EngineId, OperationId};
-use crate::operations::{World, runner};
+use crate::operations::{URGENT, World, runner};
 use crate::store::operations::Fence;
 
 /// How an engine works.
@@ -63,8 +63,10 @@ pub async fn run(world: Arc<World>, settings: EngineSettings, mut stop: watch::R
         }
         resting.retain(|_, since| since.elapsed() < settings.lease);
         let mut took = false;
-        if tasks.len() < settings.workers {
-            match take(&world, id, &settings, &mut others, &resting).await {
+        // Urgent operations have room of their own beside the others.
+        if tasks.len() < 2 * settings.workers {
+            let all = tasks.len() < settings.workers;
+            match take(&world, id, &settings, &mut others, &resting, all).await {
                 Ok(Some(operation)) => {
                     took = true;
                     tasks.spawn(work(world.clone(), operation, stop.clone()));
@@ -76,6 +78,7 @@ pub async fn run(world: Arc<World>, settings: EngineSettings, mut stop: watch::R
         if !took {
             tokio::select! {
                 () = clock::sleep(settings.poll) => {}
+                () = world.store.operation_begun() => {}
                 _ = stop.wait_for(|stop| *stop) => {}
             }
         }
@@ -117,15 +120,20 @@ async fn beat(world: Arc<World>, id: EngineId, settings: EngineSettings) {
     }
 }
 
-/// The next operation that waits, or that a dead engine left.
+/// The next operation that is urgent, that a dead engine left, or that waits; unless `all`, only an urgent one.
 async fn take(
     world: &World,
     id: EngineId,
     settings: &EngineSettings,
     others: &mut HashMap<EngineId, Seen>,
     resting: &HashMap<OperationId, clock::Instant>,
+    all: bool,
 ) -> Result<Option<Operation>> {
     let except: Vec<OperationId> = resting.keys().copied().collect();
+    let urgent = world.store.claim_next(id, &except, &URGENT).await?;
+    if urgent.is_some() || !all {
+        return Ok(urgent);
+    }
     let dead = dead_engines(world, id, settings, others).await?;
     if let Some(operation) = world.store.adopt_next(id, &dead, &except).await? {
         tracing::warn!(operation_id = %operation.id, "adopted from a dead engine");
@@ -135,7 +143,7 @@ async fn take(
         world.store.forget_engine(engine).await?;
         others.remove(&engine);
     }
-    world.store.claim_next(id, &except).await
+    world.store.claim_next(id, &except, &[]).await
 }
 
 async fn dead_engines(

@@ -22,12 +22,18 @@ use crate::store::trees::ServerTree;
 
 pub mod engine;
 pub mod failpoint;
+pub mod head_giveback;
+pub mod head_retire;
+pub mod head_takeover;
 pub mod power;
 pub mod runner;
 pub mod snapshot_create;
 pub mod snapshot_delete;
 pub mod snapshot_restore;
 pub mod volume_order;
+
+/// Longest pause between two looks at something that is awaited.
+const POLL_MAX: Duration = Duration::from_secs(1);
 
 /// Limits of what operations wait for.
 #[derive(Debug, Clone)]
@@ -38,7 +44,7 @@ pub struct OperationSettings {
     pub backoff: Duration,
     /// Longest run of one step.
     pub step_timeout: Duration,
-    /// Between two looks at something that is awaited.
+    /// Shortest pause between two looks at something that is awaited.
     pub poll: Duration,
     /// Longest wait for a server to stop.
     pub stop_timeout: Duration,
@@ -165,7 +171,8 @@ impl StepContext<'_> {
             .ok_or_else(|| Error::internal(format!("Server {} has no record.", self.operation.server_id)))
     }
 
-    /// Looks again and again until `look` has an answer.
+    /// Looks again and again until `look` has an answer: often at first, then each time a tenth of the wait has been added to
+    /// it, at most `POLL_MAX`. So nothing is seen later than a tenth after it happened, and long waits cost the cloud little.
     ///
     /// # Errors
     /// Whatever `look` fails with for good; `Unavailable` when the time is over, saying what was awaited.
@@ -184,9 +191,10 @@ impl StepContext<'_> {
                 Err(error) => return Err(error),
             }
             if begun.elapsed() >= limit {
-                return Err(Error::unavailable(format!("Waited {} s in vain for {what}.", limit.as_secs())));
+                return Err(Error::unavailable(format!("Waited {} s in vain for {what}.", limit.as_secs()))
+                    .remedy("Look at what the service that was waited for says of it, then ask again."));
             }
-            clock::sleep(self.world.settings.poll).await;
+            clock::sleep((begun.elapsed() / 10).min(POLL_MAX).max(self.world.settings.poll)).await;
         }
     }
 }
@@ -229,6 +237,10 @@ pub trait Work: Send + Sync {
     async fn undo(&mut self, step: &'static str, cx: &StepContext<'_>) -> Result<()>;
     /// After everything was undone: sets the rows right.
     async fn unwound(&mut self, cx: &StepContext<'_>, reason: &str) -> Result<()>;
+    /// Time that a step may take beside the usual limit, where it depends on how much there is to do.
+    fn allowance(&self, _step: &'static str) -> Duration {
+        Duration::ZERO
+    }
     /// Whether the next engine may go on only after a while: not when something waits that must not.
     fn may_rest(&self) -> bool {
         true
@@ -236,6 +248,9 @@ pub trait Work: Send + Sync {
     /// What the steps learned so far.
     fn state(&self) -> Result<serde_json::Value>;
 }
+
+/// Short operations that must not wait for long ones: Nova does not wait for them either.
+pub const URGENT: [&str; 2] = [head_takeover::KIND, head_giveback::KIND];
 
 /// Loads an operation's work by its kind.
 ///
@@ -245,6 +260,9 @@ pub fn load(operation: &Operation) -> Result<Box<dyn Work>> {
     match operation.kind.as_str() {
         snapshot_create::KIND => Ok(Box::new(snapshot_create::SnapshotCreate::load(operation)?)),
         snapshot_delete::KIND => Ok(Box::new(snapshot_delete::SnapshotDelete::load(operation)?)),
+        head_giveback::KIND => Ok(Box::new(head_giveback::HeadGiveback::load(operation)?)),
+        head_retire::KIND => Ok(Box::new(head_retire::HeadRetire::load(operation)?)),
+        head_takeover::KIND => Ok(Box::new(head_takeover::HeadTakeover::load(operation)?)),
         snapshot_restore::KIND => Ok(Box::new(snapshot_restore::SnapshotRestore::load(operation)?)),
         other => Err(Error::internal(format!("This binary knows no operation {other}."))),
     }
@@ -257,6 +275,14 @@ pub fn load(operation: &Operation) -> Result<Box<dyn Work>> {
 pub fn typed<T: serde::de::DeserializeOwned>(what: &str, value: &serde_json::Value) -> Result<T> {
     serde_json::from_value(value.clone())
         .map_err(|error| Error::internal(format!("The operation's {what} cannot be read ({error}).")))
+}
+
+/// Reads what an operation has noted so far; what it begins with, if it has noted nothing.
+///
+/// # Errors
+/// `Internal` when it is unreadable.
+pub fn state_of<T: serde::de::DeserializeOwned + Default>(operation: &Operation) -> Result<T> {
+    if operation.state.is_null() { Ok(T::default()) } else { typed("state", &operation.state) }
 }
 
 /// Writes the typed part of an operation's row.

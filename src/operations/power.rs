@@ -2,29 +2,30 @@
 
 use std::time::Duration;
 
-use crate::domain::server::{ServerFacts, ServerStatus};
-use crate::error::{Error, Kind, Result};
+use crate::domain::server::{ServerState, ServerStatus};
+use crate::error::{Error, Result, if_found};
+use crate::ids::ServerId;
 use crate::operations::{StepContext, World};
 
 /// Waits until Nova has nothing under way on the server.
 ///
 /// # Errors
 /// `Unavailable` when it stays busy.
-pub async fn idle(cx: &StepContext<'_>, limit: Duration) -> Result<ServerFacts> {
+pub async fn idle(cx: &StepContext<'_>, limit: Duration) -> Result<ServerState> {
     let id = cx.operation.server_id;
     cx.wait("Nova to finish what it does with the server", limit, || async move {
-        let server = cx.world.compute.server(id).await?;
+        let server = cx.world.compute.state(id).await?;
         Ok(server.task_state.is_none().then_some(server))
     })
     .await
 }
 
 /// Waits until the server is in a state and idle.
-async fn reached(cx: &StepContext<'_>, status: &ServerStatus, limit: Duration) -> Result<ServerFacts> {
+async fn reached(cx: &StepContext<'_>, status: &ServerStatus, limit: Duration) -> Result<ServerState> {
     let id = cx.operation.server_id;
     let what = format!("the server to become {}", status.as_str());
     cx.wait(&what, limit, || async move {
-        let server = cx.world.compute.server(id).await?;
+        let server = cx.world.compute.state(id).await?;
         if let ServerStatus::Other(word) = &server.status {
             return Err(Error::conflict(format!("The server is {word}.")).permanent());
         }
@@ -65,7 +66,7 @@ pub async fn start(cx: &StepContext<'_>) -> Result<()> {
     }
     match reached(cx, &ServerStatus::Active, limit).await {
         Err(error) if error.is_retryable() => {
-            let server = cx.world.compute.server(cx.operation.server_id).await?;
+            let server = cx.world.compute.state(cx.operation.server_id).await?;
             let idle = server.task_state.is_none() && server.status == ServerStatus::Shutoff;
             Err(if idle { Error::conflict("Nova did not start the server.").source(error) } else { error })
         }
@@ -85,12 +86,12 @@ pub async fn paused(cx: &StepContext<'_>) -> Result<()> {
 ///
 /// # Errors
 /// When Nova does not answer.
-pub async fn is_paused_by_us(world: &World, server: &ServerFacts) -> Result<bool> {
-    if server.status != ServerStatus::Paused {
+pub async fn is_paused_by_us(world: &World, id: ServerId, status: &ServerStatus) -> Result<bool> {
+    if *status != ServerStatus::Paused {
         return Ok(false);
     }
     let us = world.compute.own_user_id().await?;
-    let actions = world.compute.actions(server.id).await?;
+    let actions = world.compute.actions(id).await?;
     let newest = actions.iter().find(|action| action.action == "pause");
     Ok(newest.is_some_and(|action| action.user_id.as_deref() == Some(us.as_str())))
 }
@@ -100,11 +101,10 @@ pub async fn is_paused_by_us(world: &World, server: &ServerFacts) -> Result<bool
 /// # Errors
 /// When it does not resume in time.
 pub async fn resume(cx: &StepContext<'_>) -> Result<()> {
-    let server = match idle(cx, cx.world.settings.start_timeout).await {
-        Err(error) if error.kind() == Kind::NotFound => return Ok(()), // deleted meanwhile
-        other => other?,
+    let Some(server) = if_found(idle(cx, cx.world.settings.start_timeout).await)? else {
+        return Ok(()); // deleted meanwhile
     };
-    if is_paused_by_us(cx.world, &server).await? {
+    if is_paused_by_us(cx.world, cx.operation.server_id, &server.status).await? {
         let id = cx.operation.server_id;
         let limit = cx.world.settings.start_timeout;
         cx.wait("Nova to resume the server", limit, || async { cx.world.compute.unpause(id).await.map(Some) }).await?;

@@ -195,7 +195,7 @@ impl Run<'_> {
     async fn run_step(&mut self, step: &Step) -> Result<()> {
         let span = telemetry::step_span(self.operation.id, step.name, self.operation.server_id);
         let cx = StepContext { world: self.world, operation: self.operation, fence: self.fence, step: step.name };
-        let limit = self.world.settings.step_timeout;
+        let limit = self.world.settings.step_timeout + self.work.allowance(step.name);
         match tokio::time::timeout(limit, self.work.run(step.name, &cx).instrument(span)).await {
             Ok(result) => result,
             Err(_) => Err(Error::unavailable(format!("Step {} did not end within {} s.", step.name, limit.as_secs()))),
@@ -234,8 +234,9 @@ impl Run<'_> {
                 if self.lost_claim(&error) {
                     return Err(Halt::Gone);
                 }
-                let hopeless = !error.is_retryable() && tries >= self.world.settings.attempts_max;
-                if hopeless && step.reversal == Reversal::UndoOrLeave {
+                // What cannot be tidied up must not keep a server down: the undos that bring it back come after this one.
+                let patience = self.world.settings.attempts_max * if error.is_retryable() { 2 } else { 1 };
+                if tries >= patience && step.reversal == Reversal::UndoOrLeave {
                     let warning = format!("undo of {}: {}", step.name, error.told());
                     tracing::error!(step = step.name, tries, error = %error.chain(), "undo failed for good; something is left behind");
                     self.insist(|| self.world.store.warn(self.fence, &warning)).await?;

@@ -9,18 +9,19 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use futures::future::join_all;
 use serde::{Deserialize, Serialize};
 
 use crate::clock;
 use crate::domain::disk::{DiskSnapshot, LayerRole};
 use crate::domain::operation::Operation;
-use crate::domain::server::{ServerAction, ServerStatus, is_harmless_at_rest, may_have_run_since};
+use crate::domain::server::{ServerAction, ServerStatus, is_harmless_at_rest, is_making_image, may_have_run_since};
 use crate::domain::snapshot::{Consistency, SnapshotStatus};
 use crate::drivers::Captured;
 use crate::error::{Error, Kind, Result};
 use crate::ids::{DiskSnapshotId, LayerId, SnapshotId};
-use crate::operations::{Reversal, Step, StepContext, Work, power, typed, untyped};
+use crate::operations::{Reversal, Step, StepContext, Work, power, state_of, typed, untyped};
 use crate::store::trees::{ServerTree, TreeChange};
 
 /// The kind's name in rows.
@@ -58,6 +59,12 @@ pub struct Params {
     pub new_layers: Vec<LayerId>,
     /// A branch that this operation began: forgotten if it fails.
     pub new_branch: Option<crate::ids::BranchId>,
+    /// Nova makes an image of the server, and this goes on beside it.
+    #[serde(default)]
+    pub amid_image: bool,
+    /// When Nova told that it began the image which this capture is made for.
+    #[serde(default)]
+    pub image_begun_at: Option<DateTime<Utc>>,
 }
 
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -77,6 +84,9 @@ struct State {
     #[serde(default)]
     pause_lost: Option<String>,
     partial: Vec<String>,
+    /// Milliseconds from Nova's word of its image to our capture.
+    #[serde(default)]
+    after_image_ms: Option<i64>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -107,17 +117,11 @@ impl SnapshotCreate {
     /// # Errors
     /// `Internal` when the row cannot be read.
     pub fn load(operation: &Operation) -> Result<Self> {
-        let state: State = if operation.state.is_null() { State::default() } else { typed("state", &operation.state)? };
+        let state: State = state_of(operation)?;
         let params: Params = typed("parameters", &operation.params)?;
         let begun = operation.phase.as_deref() == Some(CAPTURE);
         let still = begun && params.pause && state.was_active;
         Ok(Self { params, state, begun, paused_at: None, still })
-    }
-
-    /// Number of steps, for the row.
-    #[must_use]
-    pub fn steps_total() -> i32 {
-        STEPS.len() as i32
     }
 
     async fn inspect(&mut self, cx: &StepContext<'_>) -> Result<()> {
@@ -125,7 +129,8 @@ impl SnapshotCreate {
         // Read first: whatever starts the server later is newer than this mark.
         let actions = cx.world.compute.actions(id).await?;
         let server = cx.world.compute.server(id).await?;
-        if let Some(task) = &server.task_state {
+        let in_the_way = |task: &&String| !(self.params.amid_image && is_making_image(task));
+        if let Some(task) = server.task_state.as_ref().filter(in_the_way) {
             return Err(Error::conflict(format!("Nova is at work on the server ({task}).")).retryable());
         }
         let newest = actions.first().map(|action| action.request_id.clone());
@@ -171,6 +176,8 @@ impl SnapshotCreate {
             });
         }
         let again = self.begun;
+        let since = |begun: DateTime<Utc>| (clock::now() - begun).num_milliseconds().max(0); // the clocks are two
+        self.state.after_image_ms = self.state.after_image_ms.or(self.params.image_begun_at.map(since));
         let all = join_all(jobs); // nobody is asked before it is awaited
         let results = if self.pauses() {
             self.standing_still(cx, again, all).await?
@@ -278,7 +285,7 @@ impl SnapshotCreate {
     /// A disk that came or went meanwhile makes the node partial: it says so instead of pretending.
     async fn check(&mut self, cx: &StepContext<'_>) -> Result<()> {
         let server = cx.world.compute.server(cx.operation.server_id).await?;
-        if self.pauses() && power::is_paused_by_us(cx.world, &server).await? {
+        if self.pauses() && power::is_paused_by_us(cx.world, server.id, &server.status).await? {
             // A request whose answer was lost was carried out late.
             self.lose("Nova paused the server late");
             power::resume(cx).await?;
@@ -351,6 +358,14 @@ impl SnapshotCreate {
         }
     }
 
+    /// The distance to the image that Nova made meanwhile; a server at rest is the same all the while.
+    fn with_distance(&self, why: Option<String>) -> Option<String> {
+        let still = self.state.still_mark.is_some() && !self.state.moved;
+        let Some(ms) = self.state.after_image_ms.filter(|_| !still) else { return why };
+        let distance = format!("captured {ms} ms after Nova told that it began its image");
+        Some(why.map_or_else(|| distance.clone(), |why| format!("{why}; {distance}")))
+    }
+
     async fn record(&mut self, cx: &StepContext<'_>) -> Result<()> {
         let tree = cx.tree().await?;
         let mut snapshot = tree.snapshot(self.params.snapshot_id)?.clone();
@@ -365,7 +380,7 @@ impl SnapshotCreate {
         record.pause_ms = self.state.pause_ms;
         record.skew_ms = self.state.skew_ms;
         let (level, why) = self.reached(&tree);
-        (record.reached, record.reason) = (Some(level), why);
+        (record.reached, record.reason) = (Some(level), self.with_distance(why));
         for warning in &self.state.partial {
             cx.world.store.warn(cx.fence, warning).await?;
         }

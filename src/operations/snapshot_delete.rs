@@ -19,7 +19,7 @@ use crate::domain::plan::delete::{self, DeletePlan, DeleteWorld, Removal, Target
 use crate::domain::snapshot::{Branch, Snapshot, SnapshotStatus};
 use crate::error::{Error, Kind, Result};
 use crate::ids::{DiskSnapshotId, LayerId, SnapshotId};
-use crate::operations::{Drivers, Reversal, Step, StepContext, Work, typed, untyped};
+use crate::operations::{Drivers, Reversal, Step, StepContext, Work, state_of, typed, untyped};
 use crate::store::trees::{ServerTree, TreeChange};
 
 /// The kind's name in rows.
@@ -106,14 +106,8 @@ impl SnapshotDelete {
     /// # Errors
     /// `Internal` when the row cannot be read.
     pub fn load(operation: &Operation) -> Result<Self> {
-        let state = if operation.state.is_null() { State::default() } else { typed("state", &operation.state)? };
+        let state = state_of(operation)?;
         Ok(Self { params: typed("parameters", &operation.params)?, state })
-    }
-
-    /// Number of steps, for the row.
-    #[must_use]
-    pub fn steps_total() -> i32 {
-        STEPS.len() as i32
     }
 
     async fn hide(&mut self, cx: &StepContext<'_>) -> Result<()> {
@@ -180,8 +174,11 @@ impl SnapshotDelete {
             Removal::Layer(id) => {
                 let layer = tree.layer(*id)?;
                 let driver = cx.world.drivers.get(&layer.backend)?;
-                if driver.purge(&call, layer, layer.parent).await? {
-                    return Ok(Fate::Gone);
+                match driver.purge(&call, layer, layer.parent).await {
+                    Ok(true) => return Ok(Fate::Gone),
+                    Ok(false) => {}
+                    // The answer may have been lost, not the act.
+                    Err(error) => return if driver.exists(layer).await? { Err(error) } else { Ok(Fate::Gone) },
                 }
                 driver.label(&call, layer, false).await?;
                 tracing::warn!(layer_id = %layer.id, backend_id = %layer.backend_id, "a parked disk may have been used since: it is left to its owner");
@@ -259,7 +256,8 @@ impl SnapshotDelete {
             });
             let removal = Removal::Snapshot(part.origin);
             let refused = self.params.removals.contains(&removal) && !self.state.kept.contains(&part.origin);
-            if shared || gone(removal) {
+            // A disk that is gone has taken with it what its backend had refused, or had seemed to refuse, to remove from it.
+            if shared || gone(removal) || gone(Removal::Layer(part.layer_id)) {
                 change.disk_snapshots_gone.push(part.id);
             } else if refused || !held.contains_key(&part.snapshot_id) {
                 let reason = if refused {

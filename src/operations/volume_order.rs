@@ -97,8 +97,8 @@ pub async fn verify(cx: &StepContext<'_>, wanted: &[Placed], untouched: usize, k
 }
 
 async fn attached(cx: &StepContext<'_>, known: &[Placed]) -> Result<Vec<String>> {
-    let server = cx.world.compute.server(cx.operation.server_id).await?;
-    let ids = server.volumes.into_iter().map(|volume| volume.volume_id);
+    let volumes = cx.world.compute.volumes(cx.operation.server_id).await?;
+    let ids = volumes.into_iter().map(|volume| volume.volume_id);
     Ok(ids.filter(|id| known.iter().any(|placed| placed.volume_id == *id)).collect())
 }
 

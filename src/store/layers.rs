@@ -1,6 +1,5 @@
 //! Layers and disk snapshots: the storage side of a tree.
 
-use sea_orm::sea_query::Expr;
 use sea_orm::{ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder};
 
 use super::rows::{disk_snapshot, layer};
@@ -24,7 +23,7 @@ impl TryFrom<layer::Model> for Layer {
                 [DiskKind::System, DiskKind::Ephemeral, DiskKind::Volume].into_iter().find(|kind| kind.as_str() == word)
             })?,
             role: from_word("layers.role", &row.role, |word| {
-                [LayerRole::Head, LayerRole::Parked, LayerRole::Preparing, LayerRole::Detached]
+                [LayerRole::Head, LayerRole::Parked, LayerRole::Preparing, LayerRole::Taken, LayerRole::Detached]
                     .into_iter()
                     .find(|role| role.as_str() == word)
             })?,
@@ -173,20 +172,5 @@ impl Store {
             .await
             .map_err(database_error)?;
         rows.into_iter().map(Layer::try_from).collect()
-    }
-
-    /// Notes that nothing is live any more of a server which Nova no longer knows. Its tree stays.
-    ///
-    /// # Errors
-    /// When the database does not answer.
-    pub async fn detach_heads(&self, server: ServerId) -> Result<()> {
-        layer::Entity::update_many()
-            .col_expr(layer::Column::Role, Expr::value(LayerRole::Detached.as_str()))
-            .filter(layer::Column::ServerId.eq(server.to_string()))
-            .filter(layer::Column::Role.eq(LayerRole::Head.as_str()))
-            .exec(&self.write)
-            .await
-            .map(|_| ())
-            .map_err(database_error)
     }
 }

@@ -3,6 +3,7 @@
 //! SQLite: one host, one writer connection (`BEGIN IMMEDIATE`, so that a transaction never fails half way for want of the
 //! write lock), readers beside it through WAL. No transaction is ever open while anything outside the database works.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use migrations::Migrator;
@@ -11,17 +12,20 @@ use sea_orm::{
     IsolationLevel, SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait,
 };
 use sea_orm_migration::MigratorTrait;
+use tokio::sync::Notify;
 
 use crate::error::{Error, Kind, Result};
 
 pub mod branches;
 pub mod engines;
+pub mod inbox;
 pub mod layers;
 pub mod operations;
 mod rows;
 pub mod servers;
 pub mod snapshots;
 pub mod trees;
+mod unasked;
 
 /// How to reach the database.
 #[derive(Clone)]
@@ -39,6 +43,7 @@ pub struct StoreConfig {
 pub struct Store {
     read: DatabaseConnection,
     write: DatabaseConnection,
+    begun: Arc<Notify>,
 }
 
 /// A page of a list: at most `limit` rows after the row `marker`.
@@ -91,7 +96,7 @@ impl Store {
         let is_sqlite = url.starts_with("sqlite:");
         let write = connect(if is_sqlite { 1 } else { config.connections_max }).await?;
         let read = if is_sqlite { connect(config.connections_max).await? } else { write.clone() };
-        Ok(Self { read, write })
+        Ok(Self { read, write, begun: Arc::default() })
     }
 
     /// Brings the schema to the version of this binary. Returns the names of the changes made.
@@ -252,7 +257,7 @@ mod tests {
         let store = Store::connect(&config(url)).await.unwrap();
         let behind = store.check_schema().await.unwrap_err().chain();
         assert!(behind.contains("ratoon manage db upgrade"), "{behind}");
-        assert_eq!(store.migrate().await.unwrap(), ["m0001_initial"]);
+        assert_eq!(store.migrate().await.unwrap(), ["m0001_initial", "m0002_inbox", "m0003_guard", "m0004_image"]);
         assert_eq!(store.migrate().await.unwrap(), Vec::<String>::new(), "a second upgrade finds nothing to do");
         store.check_schema().await.unwrap();
         assert_eq!(store.schema_version().await.unwrap().pop(), Some(Store::schema_needed()));

@@ -160,9 +160,7 @@ impl Store {
         if taken.rows_affected == 0 {
             return Err(in_the_way(row.operation_id.as_deref().unwrap_or("?")));
         }
-        if let Some(expected) = tree_generation
-            && expected != row.generation
-        {
+        if let Some(expected) = tree_generation.filter(|expected| *expected != row.generation) {
             return Err(tree_has_changed(row.generation, expected));
         }
         let mut sequence = row.next_sequence;
@@ -178,17 +176,32 @@ impl Store {
             .map_err(database_error)?;
         trees::apply(&tx, id, &change).await?;
         operation::Entity::insert(row_of(operation)?).exec(&tx).await.map_err(database_error)?;
-        tx.commit().await.map_err(database_error)
+        tx.commit().await.map_err(database_error)?;
+        self.begun.notify_one();
+        Ok(())
     }
 
-    /// Gives an engine the oldest operation that waits, if any, `except` for these.
+    /// Ends when this process has recorded an operation: its engine need not wait for its next look.
+    pub async fn operation_begun(&self) {
+        self.begun.notified().await;
+    }
+
+    /// Gives an engine the oldest operation that waits, if any, `except` for these; of these `kinds` only, if any are named.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn claim_next(&self, engine: EngineId, except: &[OperationId]) -> Result<Option<Operation>> {
-        let waiting = Condition::all()
+    pub async fn claim_next(
+        &self,
+        engine: EngineId,
+        except: &[OperationId],
+        kinds: &[&str],
+    ) -> Result<Option<Operation>> {
+        let mut waiting = Condition::all()
             .add(operation::Column::EngineId.is_null())
             .add(operation::Column::Status.is_in(["queued", "running", "unwinding"]));
+        if !kinds.is_empty() {
+            waiting = waiting.add(operation::Column::Kind.is_in(kinds.iter().copied()));
+        }
         self.claim(engine, waiting, except).await
     }
 

@@ -18,6 +18,9 @@ pub mod server {
         pub equals_snapshot_id: Option<String>,
         pub equals_mark: Option<String>,
         pub reclaim_pending_bytes: Option<i64>,
+        pub deleted_at: Option<ChronoDateTime>,
+        pub rebuild_seen: Option<String>,
+        pub warnings: Option<String>,
         pub created_at: ChronoDateTime,
         pub updated_at: ChronoDateTime,
     }
@@ -71,6 +74,9 @@ pub mod snapshot {
         pub server_name: String,
         pub flavor: String,
         pub fault: Option<String>,
+        pub image_id: Option<String>,
+        pub request: Option<String>,
+        pub backup: Option<bool>,
         pub created_at: ChronoDateTime,
         pub updated_at: ChronoDateTime,
     }
@@ -193,6 +199,29 @@ pub mod engine {
         pub host: String,
         pub beats: i64,
         pub started_at: ChronoDateTime,
+    }
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub enum Relation {}
+    impl ActiveModelBehavior for ActiveModel {}
+}
+
+pub mod inbox {
+    use sea_orm::entity::prelude::*;
+
+    #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+    #[sea_orm(table_name = "inbox")]
+    pub struct Model {
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub message_id: String,
+        pub server_id: String,
+        pub what: String,
+        pub urgency: i64,
+        pub project_id: Option<String>,
+        pub request_id: Option<String>,
+        pub image_id: Option<String>,
+        pub sent_at: Option<ChronoDateTime>,
+        pub received_at: ChronoDateTime,
+        pub handled_at: Option<ChronoDateTime>,
     }
     #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
     pub enum Relation {}

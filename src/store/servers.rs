@@ -1,11 +1,13 @@
 //! Servers that have, or had, a tree.
 
 use chrono::{DateTime, Utc};
-use sea_orm::sea_query::Query;
+use sea_orm::sea_query::{Expr, Query};
 use sea_orm::{ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect};
+use serde::{Deserialize, Serialize};
 
-use super::rows::{disk_snapshot, layer, server, snapshot};
-use super::{Page, Store, database_error, from_id, from_optional_id};
+use super::rows::{branch, disk_snapshot, layer, server, snapshot};
+use super::{Page, Store, database_error, from_id, from_json, from_optional_id, to_json};
+use crate::clock;
 use crate::domain::disk::LayerRole;
 use crate::domain::snapshot::SnapshotStatus;
 use crate::error::Result;
@@ -36,9 +38,27 @@ pub struct ServerRecord {
     pub equals_mark: Option<String>,
     /// What deleted nodes still hold, in bytes, as measured at the end of the last deletion.
     pub reclaim_pending_bytes: u64,
+    /// When it was found that Nova no longer knows it.
+    pub deleted_at: Option<DateTime<Utc>>,
+    /// The request of the last rebuild that was dealt with.
+    pub rebuild_seen: Option<String>,
+    /// What its owner should know, newest last.
+    pub warnings: Vec<ServerWarning>,
     /// First seen.
     pub created_at: DateTime<Utc>,
 }
+
+/// Something that the owner of a server should know.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServerWarning {
+    /// Since when.
+    pub at: DateTime<Utc>,
+    /// What.
+    pub text: String,
+}
+
+/// Warnings of one server that are kept.
+const WARNINGS_MAX: usize = 10;
 
 impl TryFrom<server::Model> for ServerRecord {
     type Error = crate::error::Error;
@@ -55,6 +75,9 @@ impl TryFrom<server::Model> for ServerRecord {
             equals_snapshot_id: from_optional_id("servers.equals_snapshot_id", row.equals_snapshot_id.as_deref())?,
             equals_mark: row.equals_mark,
             reclaim_pending_bytes: row.reclaim_pending_bytes.and_then(|bytes| u64::try_from(bytes).ok()).unwrap_or(0),
+            deleted_at: row.deleted_at.map(|at| at.and_utc()),
+            rebuild_seen: row.rebuild_seen,
+            warnings: row.warnings.map_or(Ok(vec![]), |text| from_json("servers.warnings", &text))?,
             created_at: row.created_at.and_utc(),
         })
     }
@@ -120,6 +143,150 @@ impl Store {
         rows.sort();
         rows.dedup();
         rows.iter().map(|id| from_id("server_id", id)).collect()
+    }
+
+    /// Servers with snapshots that were made beside backups of Nova's, and that go with these.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn servers_with_backups(&self) -> Result<Vec<ServerId>> {
+        let rows: Vec<String> = snapshot::Entity::find()
+            .select_only()
+            .column(snapshot::Column::ServerId)
+            .distinct()
+            .filter(snapshot::Column::Backup.eq(true))
+            .filter(snapshot::Column::ImageId.is_not_null())
+            .filter(snapshot::Column::Protection.is_null())
+            .filter(snapshot::Column::Hidden.eq(false))
+            .filter(snapshot::Column::Status.ne(SnapshotStatus::Deleted.as_str()))
+            .into_tuple()
+            .all(&self.read)
+            .await
+            .map_err(database_error)?;
+        rows.iter().map(|id| from_id("snapshots.server_id", id)).collect()
+    }
+
+    /// Servers with disks that were taken over, and whose fate is open.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn servers_with_taken(&self) -> Result<Vec<ServerId>> {
+        let rows: Vec<String> = layer::Entity::find()
+            .select_only()
+            .column(layer::Column::ServerId)
+            .distinct()
+            .filter(layer::Column::Role.eq(LayerRole::Taken.as_str()))
+            .into_tuple()
+            .all(&self.read)
+            .await
+            .map_err(database_error)?;
+        rows.iter().map(|id| from_id("layers.server_id", id)).collect()
+    }
+
+    /// Servers that are taken for there: those of a record without an end.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn servers_there(&self) -> Result<Vec<ServerId>> {
+        self.server_ids(server::Column::DeletedAt.is_null()).await
+    }
+
+    /// Servers that Nova has not known since `before`.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn servers_deleted_before(&self, before: DateTime<Utc>) -> Result<Vec<ServerId>> {
+        self.server_ids(server::Column::DeletedAt.lt(before.naive_utc())).await
+    }
+
+    async fn server_ids(&self, which: sea_orm::sea_query::SimpleExpr) -> Result<Vec<ServerId>> {
+        let rows: Vec<String> = server::Entity::find()
+            .select_only()
+            .column(server::Column::Id)
+            .filter(which)
+            .into_tuple()
+            .all(&self.read)
+            .await
+            .map_err(database_error)?;
+        rows.iter().map(|id| from_id("servers.id", id)).collect()
+    }
+
+    /// Forgets a server of which nothing is left, with the rows of what it once had. Whether there was such a one: a server with
+    /// an operation, or with anything in a backend, stays.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn forget_server(&self, id: ServerId) -> Result<bool> {
+        let tx = self.begin().await?;
+        let text = id.to_string();
+        let held = layer::Entity::find()
+            .filter(layer::Column::ServerId.eq(&text))
+            .filter(layer::Column::Role.ne(LayerRole::Detached.as_str()))
+            .count(&tx)
+            .await
+            .map_err(database_error)?
+            + disk_snapshot::Entity::find()
+                .filter(disk_snapshot::Column::ServerId.eq(&text))
+                .count(&tx)
+                .await
+                .map_err(database_error)?;
+        if held > 0 {
+            return Ok(false);
+        }
+        let gone = server::Entity::delete_many()
+            .filter(server::Column::Id.eq(&text))
+            .filter(server::Column::OperationId.is_null())
+            .filter(server::Column::DeletedAt.is_not_null())
+            .exec(&tx)
+            .await
+            .map_err(database_error)?;
+        if gone.rows_affected == 0 {
+            return Ok(false);
+        }
+        layer::Entity::delete_many()
+            .filter(layer::Column::ServerId.eq(&text))
+            .exec(&tx)
+            .await
+            .map_err(database_error)?;
+        branch::Entity::delete_many()
+            .filter(branch::Column::ServerId.eq(&text))
+            .exec(&tx)
+            .await
+            .map_err(database_error)?;
+        snapshot::Entity::delete_many()
+            .filter(snapshot::Column::ServerId.eq(&text))
+            .exec(&tx)
+            .await
+            .map_err(database_error)?;
+        tx.commit().await.map_err(database_error)?;
+        Ok(true)
+    }
+
+    /// Leaves a warning for a server's owner; the same words are left once. `rebuild_seen`, if given, is noted with it. Whether
+    /// the warning is new.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn warn_server(&self, id: ServerId, text: &str, rebuild_seen: Option<&str>) -> Result<bool> {
+        let tx = self.begin().await?;
+        let row = server::Entity::find_by_id(id.to_string()).one(&tx).await.map_err(database_error)?;
+        let Some(row) = row else { return Ok(false) };
+        let mut warnings = ServerRecord::try_from(row)?.warnings;
+        if warnings.iter().any(|warning| warning.text == text) {
+            return Ok(false);
+        }
+        warnings.push(ServerWarning { at: clock::now(), text: text.to_owned() });
+        let old = warnings.len().saturating_sub(WARNINGS_MAX);
+        warnings.drain(..old);
+        let mut update = server::Entity::update_many()
+            .col_expr(server::Column::Warnings, Expr::value(to_json(&warnings)?))
+            .filter(server::Column::Id.eq(id.to_string()));
+        if let Some(request) = rebuild_seen {
+            update = update.col_expr(server::Column::RebuildSeen, Expr::value(request));
+        }
+        update.exec(&tx).await.map_err(database_error)?;
+        tx.commit().await.map_err(database_error)?;
+        Ok(true)
     }
 
     /// How many snapshots of a server's tree its owner may see.

@@ -9,7 +9,7 @@ use sea_orm::{
 use super::operations::in_the_way;
 use super::rows::{server, snapshot};
 use super::{Page, Store, branches, database_error, from_id, from_json, from_optional_id, from_word, to_json};
-use crate::domain::snapshot::{Protection, Snapshot, SnapshotStatus};
+use crate::domain::snapshot::{Beside, Protection, Snapshot, SnapshotStatus};
 use crate::error::{Error, Result};
 use crate::ids::{BranchId, ServerId, SnapshotId};
 
@@ -37,6 +37,11 @@ impl TryFrom<snapshot::Model> for Snapshot {
             server_name: row.server_name,
             flavor: row.flavor,
             fault: row.fault,
+            beside: row.request.map(|request| Beside {
+                request,
+                image_id: row.image_id,
+                backup: row.backup.unwrap_or(false),
+            }),
             created_at: row.created_at.and_utc(),
             updated_at: row.updated_at.and_utc(),
         })
@@ -44,6 +49,7 @@ impl TryFrom<snapshot::Model> for Snapshot {
 }
 
 fn row_of(snapshot: &Snapshot) -> Result<snapshot::ActiveModel> {
+    let beside = snapshot.beside.as_ref();
     Ok(snapshot::ActiveModel {
         id: Set(snapshot.id.to_string()),
         server_id: Set(snapshot.server_id.to_string()),
@@ -65,18 +71,23 @@ fn row_of(snapshot: &Snapshot) -> Result<snapshot::ActiveModel> {
         server_name: Set(snapshot.server_name.clone()),
         flavor: Set(snapshot.flavor.clone()),
         fault: Set(snapshot.fault.clone()),
+        image_id: Set(beside.and_then(|beside| beside.image_id.clone())),
+        request: Set(beside.map(|beside| beside.request.clone())),
+        backup: Set(beside.map(|beside| beside.backup)),
         created_at: Set(snapshot.created_at.naive_utc()),
         updated_at: Set(snapshot.updated_at.naive_utc()),
     })
 }
 
-/// Writes a snapshot as it is now; name, description, protection and the safety mark only where it is new.
+/// Writes a snapshot as it is now; name, description, protection, the safety mark and its image only where it is new.
 pub(super) async fn save(connection: &impl ConnectionTrait, snapshot: &Snapshot) -> Result<()> {
     let mut row = row_of(snapshot)?;
     let there = snapshot::Entity::find_by_id(snapshot.id.to_string()).one(connection).await.map_err(database_error)?;
     if there.is_some() {
-        // The words are the user's, and may have been changed since this row was read: see `describe_snapshot`.
+        // The words are the user's, and may have been changed since this row was read: see `describe_snapshot`. The image may
+        // have been named since: see `name_image`.
         (row.name, row.description, row.safety, row.protection) = (NotSet, NotSet, NotSet, NotSet);
+        (row.image_id, row.request, row.backup) = (NotSet, NotSet, NotSet);
         snapshot::Entity::update(row).exec(connection).await.map(|_| ()).map_err(database_error)
     } else {
         snapshot::Entity::insert(row).exec(connection).await.map(|_| ()).map_err(database_error)
@@ -112,6 +123,15 @@ pub struct SnapshotFilter {
     pub hidden: bool,
 }
 
+/// Name and description.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Words {
+    /// Name.
+    pub name: String,
+    /// Description.
+    pub description: String,
+}
+
 /// What shall be changed of a snapshot; `None` = as it is.
 #[derive(Debug, Clone, Default)]
 pub struct Description {
@@ -136,6 +156,54 @@ impl Store {
             .map_err(database_error)?
             .map(Snapshot::try_from)
             .transpose()
+    }
+
+    /// The snapshot that was made of a server for a request of Nova's, though it was deleted since.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn snapshot_of_request(&self, server: ServerId, request: &str) -> Result<Option<Snapshot>> {
+        snapshot::Entity::find()
+            .filter(snapshot::Column::ServerId.eq(server.to_string()))
+            .filter(snapshot::Column::Request.eq(request))
+            .one(&self.read)
+            .await
+            .map_err(database_error)?
+            .map(Snapshot::try_from)
+            .transpose()
+    }
+
+    /// Notes the image that a snapshot was made beside, unless one is noted. Its words become `now` as far as they are `then`:
+    /// others are its owner's. Whether the image was not known before.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn name_image(&self, id: SnapshotId, image_id: &str, then: &Words, now: &Words) -> Result<bool> {
+        let tx = self.begin().await?;
+        let this = || snapshot::Entity::update_many().filter(snapshot::Column::Id.eq(id.to_string()));
+        let noted = this()
+            .col_expr(snapshot::Column::ImageId, Expr::value(image_id))
+            .filter(snapshot::Column::ImageId.is_null())
+            .exec(&tx)
+            .await
+            .map_err(database_error)?;
+        if noted.rows_affected == 0 {
+            return Ok(false);
+        }
+        this()
+            .col_expr(snapshot::Column::Name, Expr::value(now.name.as_str()))
+            .filter(snapshot::Column::Name.eq(then.name.as_str()))
+            .exec(&tx)
+            .await
+            .map_err(database_error)?;
+        this()
+            .col_expr(snapshot::Column::Description, Expr::value(now.description.as_str()))
+            .filter(snapshot::Column::Description.eq(then.description.as_str()))
+            .exec(&tx)
+            .await
+            .map_err(database_error)?;
+        tx.commit().await.map_err(database_error)?;
+        Ok(true)
     }
 
     /// A page of snapshots by time of creation. Keyset paging: the cost does not grow with the page's number.

@@ -36,9 +36,7 @@ impl ServerTree {
     /// # Errors
     /// `Internal`: rows contradict one another.
     pub fn layer(&self, id: LayerId) -> Result<&Layer> {
-        self.layers
-            .iter()
-            .find(|layer| layer.id == id)
+        self.find_layer(id)
             .ok_or_else(|| Error::internal(format!("Layer {id} of server {} is missing.", self.record.id)))
     }
     /// A disk snapshot.
@@ -56,10 +54,18 @@ impl ServerTree {
     /// # Errors
     /// `Internal`: rows contradict one another.
     pub fn snapshot(&self, id: SnapshotId) -> Result<&Snapshot> {
-        self.snapshots
-            .iter()
-            .find(|snapshot| snapshot.id == id)
+        self.find_snapshot(id)
             .ok_or_else(|| Error::internal(format!("Snapshot {id} of server {} is missing.", self.record.id)))
+    }
+    /// A layer that may be gone.
+    #[must_use]
+    pub fn find_layer(&self, id: LayerId) -> Option<&Layer> {
+        self.layers.iter().find(|layer| layer.id == id)
+    }
+    /// A snapshot that may be deleted.
+    #[must_use]
+    pub fn find_snapshot(&self, id: SnapshotId) -> Option<&Snapshot> {
+        self.snapshots.iter().find(|snapshot| snapshot.id == id)
     }
     /// The disk snapshots of a snapshot, in the order of the disks.
     #[must_use]
@@ -98,6 +104,10 @@ pub struct TreeChange {
     pub equals: Option<Option<(SnapshotId, String)>>,
     /// What deleted nodes still hold, in bytes.
     pub reclaim_pending_bytes: Option<u64>,
+    /// Nova no longer knows the server.
+    pub deleted: bool,
+    /// The request of a rebuild that was dealt with.
+    pub rebuild_seen: Option<String>,
 }
 
 /// Writes a change inside a transaction and checks the tree that results. Counts a generation.
@@ -144,6 +154,15 @@ pub(super) async fn apply(connection: &impl ConnectionTrait, id: ServerId, chang
         touched = true;
         let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
         update = update.col_expr(server::Column::ReclaimPendingBytes, Expr::value(bytes));
+    }
+    if change.deleted {
+        touched = true;
+        let now = crate::clock::now().naive_utc();
+        update = update.col_expr(server::Column::DeletedAt, Expr::value(now));
+    }
+    if let Some(request) = &change.rebuild_seen {
+        touched = true;
+        update = update.col_expr(server::Column::RebuildSeen, Expr::value(request.as_str()));
     }
     if touched {
         update.exec(connection).await.map_err(database_error)?;
@@ -223,6 +242,9 @@ pub(super) async fn enter_server(
         equals_snapshot_id: Set(None),
         equals_mark: Set(None),
         reclaim_pending_bytes: Set(None),
+        deleted_at: Set(None),
+        rebuild_seen: Set(None),
+        warnings: Set(None),
         created_at: Set(now),
         updated_at: Set(now),
     })

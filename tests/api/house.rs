@@ -151,7 +151,16 @@ impl House {
                 store: store.clone(),
                 compute: Arc::new(cloud.clone()),
                 drivers,
-                settings: AppSettings { pause_limit_ms: 2000, allow_pause: true, nodes_max: 64, clone_depth_max: 12 },
+                settings: AppSettings {
+                    pause_limit_ms: 2000,
+                    allow_pause: true,
+                    nodes_max: 64,
+                    clone_depth_max: 12,
+                    guard: true,
+                    keep_deleted: std::time::Duration::from_secs(3600),
+                    listens: true,
+                    capture: Default::default(),
+                },
             },
             authenticator: Arc::new(Tokens),
             settings: ApiSettings {

@@ -17,22 +17,37 @@ async fn pages_of_snapshots_meet_in_both_directions() {
     for (sort, expected) in
         [("created_at:asc", names.clone()), ("created_at:desc", names.iter().rev().cloned().collect())]
     {
-        let mut seen = Vec::new();
-        let mut path = format!("/v1/snapshots?limit=2&server_id={server}&sort={sort}");
-        loop {
-            let answer = house.send("GET", &path, None).await;
-            let page = answer.body["snapshots"].as_array().unwrap().clone();
-            assert!(page.len() <= 2);
-            seen.extend(page.iter().map(|snapshot| snapshot["name"].as_str().unwrap().to_owned()));
-            let Some(next) =
-                answer.body["snapshots_links"].as_array().and_then(|links| links.first()).map(|link| &link["href"])
-            else {
-                break;
-            };
-            let next = next.as_str().unwrap();
-            path = next[next.find("/v1/").unwrap()..].to_owned();
-        }
-        assert_eq!(seen, expected, "{sort}");
+        let path = format!("/v1/snapshots?limit=2&server_id={server}&sort={sort}");
+        assert_eq!(pages(&house, path, "snapshots", "name").await, expected, "{sort}");
+    }
+}
+
+/// One member of all that is in a list which is read two by two.
+async fn pages(house: &House, mut path: String, list: &str, member: &str) -> Vec<String> {
+    let mut seen = Vec::new();
+    loop {
+        let answer = house.send("GET", &path, None).await;
+        let page = answer.body[list].as_array().unwrap().clone();
+        assert!(page.len() <= 2);
+        seen.extend(page.iter().map(|one| one[member].as_str().unwrap().to_owned()));
+        let links = answer.body[format!("{list}_links")].as_array();
+        let Some(next) = links.and_then(|links| links.first()).map(|link| &link["href"]) else { return seen };
+        let next = next.as_str().unwrap();
+        path = next[next.find("/v1/").unwrap()..].to_owned();
+    }
+}
+
+#[tokio::test]
+async fn pages_of_servers_and_of_operations_meet_too() {
+    let house = House::open().await;
+    for _ in 0..5 {
+        house.captured(house.server(), "a").await;
+    }
+    for (list, path) in [("servers", "/v1/servers"), ("operations", "/v1/operations")] {
+        let all = house.send("GET", path, None).await.body[list].as_array().unwrap().clone();
+        let all: Vec<_> = all.iter().map(|one| one["id"].as_str().unwrap().to_owned()).collect();
+        assert_eq!(all.len(), 5);
+        assert_eq!(pages(&house, format!("{path}?limit=2"), list, "id").await, all);
     }
 }
 

@@ -249,3 +249,17 @@ async fn a_branch_gets_another_name_unless_it_is_taken() {
     let free = house.send("PATCH", &main, rename("stable")).await;
     assert_eq!((free.status, free.body["branch"]["name"].as_str()), (200, Some("stable")));
 }
+
+#[tokio::test]
+async fn a_snapshot_that_was_made_beside_an_image_of_novas_names_the_image() {
+    use sea_orm::ConnectionTrait;
+    let house = House::open().await;
+    let server = house.server();
+    let node = house.captured(server, "nightly").await;
+    assert_eq!(node.get("image_id"), Some(&json!(null)));
+    let image = "52b70235-f3a6-4c29-a973-eb6bd1bf2e38";
+    let beside = format!("UPDATE snapshots SET request = 'req-1', backup = false, image_id = '{image}'");
+    house.sql().await.execute_unprepared(&beside).await.unwrap();
+    let path = format!("/v1/snapshots/{}", node["id"].as_str().unwrap());
+    assert_eq!(house.send("GET", &path, None).await.body["snapshot"]["image_id"], image);
+}

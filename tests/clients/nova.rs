@@ -76,6 +76,28 @@ async fn of_an_images_properties_those_that_matter_are_read_and_an_image_that_is
 }
 
 #[tokio::test]
+async fn an_image_that_is_there_has_a_name_and_one_that_is_gone_or_going_has_none() {
+    let cloud = cloud(CinderEntry::Newest).await;
+    for (id, body) in [
+        ("img", json!({"id": "img", "name": "nightly", "status": "active"})),
+        ("bare", json!({"id": "bare", "name": null})),
+        ("deleted", json!({"id": "deleted", "name": "old", "status": "deleted"})),
+        ("going", json!({"id": "going", "name": "old", "status": "pending_delete"})),
+    ] {
+        on("GET", &format!("/image/v2/images/{id}")).respond_with(answer(200, body)).mount(&cloud).await;
+    }
+    on("GET", "/image/v2/images/gone").respond_with(wiremock::ResponseTemplate::new(404)).mount(&cloud).await;
+    on("GET", "/image/v2/images/hidden").respond_with(fault(403, "forbidden", "Not yours.")).mount(&cloud).await;
+    let nova = Nova::new(&wire::openstack(&cloud));
+    for (id, expected) in
+        [("img", Some("nightly")), ("bare", Some("")), ("deleted", None), ("going", None), ("gone", None)]
+    {
+        assert_eq!(nova.image_name(id).await.unwrap().as_deref(), expected, "{id}");
+    }
+    assert!(nova.image_name("hidden").await.is_err(), "not to be asked is not gone");
+}
+
+#[tokio::test]
 async fn a_server_that_boots_from_a_volume_and_one_in_an_unknown_status_are_read_too() {
     let (cloud, nova) = with_server("VERIFY_RESIZE", json!("resize_finish")).await;
     attachments(&cloud, &[]).await;

@@ -13,6 +13,7 @@ STATE = pathlib.Path(os.environ.get('MINICLOUD_DIR', '/var/tmp/ratoon-minicloud'
 AUTH_URL = 'http://127.0.0.1:5000/v3'
 PREFIX = 'ratoon-test-'  # of all that the tests make, so that what a killed run has left is found again
 LEDGER = STATE / 'servers-of-tests'  # ids of all servers that were made, until their last image is gone
+WORKER = os.environ.get('PYTEST_XDIST_WORKER', '')
 PATIENCE_S = 240
 LOOK_EVERY_S = 0.25
 
@@ -80,8 +81,9 @@ class Cloud:
     """The cloud as its administrator sees it, and what the tests have made in it."""
 
     def __init__(self):
-        self.lock = open(STATE / 'lock-of-tests', 'w')  # each run takes away what it finds of another's
-        fcntl.flock(self.lock, fcntl.LOCK_EX)
+        if not WORKER:  # whose master holds it
+            self.lock = open(STATE / 'lock-of-tests', 'w')  # each run takes away what it finds of another's
+            fcntl.flock(self.lock, fcntl.LOCK_EX)
         self.admin = Person('admin', 'admin')
         self.projects, self.servers, self.flavors = [], [], []
         self._ids = {}
@@ -127,8 +129,17 @@ class Project:
             return now == status
         wait(f'volume {id} to become {status}', look)
 
-    def server(self, volumes=0, flavor='tiny', image=None, volume_ids=None, wait_up=True):
+    def image(self, **properties):
+        """The guest's disk as an image of the project's own."""
+        body = {'name': PREFIX + 'image', 'disk_format': 'raw', 'container_format': 'bare', **properties}
+        id = self.owner.glance('POST', '/images', body)['id']
+        with open(STATE / 'guest.raw', 'rb') as data:
+            self.owner.conn.image.put(f'/images/{id}/file', data=data, headers={'Content-Type': 'application/octet-stream'})
+        return id
+
+    def server(self, volumes=0, flavor='tiny', image=None, volume_ids=None, wait_up=True, doomed=0):
         """A server with a system disk and data volumes, whose guest has been up long enough to have written to all of them."""
+        # Of its volumes the first ones are `doomed`: Nova deletes them with the server.
         ids = [self.volume() for _ in range(volumes)] if volume_ids is None else volume_ids
         image = image or self.cloud.id_of('image', 'tick')
         mapping = [{'boot_index': 0, 'uuid': image, 'source_type': 'image', 'destination_type': 'local'}]
@@ -136,7 +147,8 @@ class Project:
             mapping += [{'source_type': 'blank', 'destination_type': 'local', 'volume_size': 1, 'boot_index': -1},
                         {'source_type': 'blank', 'destination_type': 'local', 'volume_size': 1, 'boot_index': -1,
                          'guest_format': 'swap'}]
-        mapping += [{'uuid': id, 'source_type': 'volume', 'destination_type': 'volume', 'boot_index': -1} for id in ids]
+        mapping += [{'uuid': id, 'source_type': 'volume', 'destination_type': 'volume', 'boot_index': -1,
+                     'delete_on_termination': place < doomed} for place, id in enumerate(ids)]
         body = {'name': PREFIX + 'server', 'flavorRef': self.cloud.id_of('flavor', flavor), 'imageRef': image, 'networks': 'none'}
         if flavor != 'tiny-eph':
             body['block_device_mapping_v2'] = mapping
@@ -166,9 +178,30 @@ class Server:
     def __init__(self, project, id):
         self.project, self.id = project, id
         self.admin = project.cloud.admin
+        self.lasting = False  # whether other tests than the one that made it use it too
         project.cloud.servers.append(self)
         with open(LEDGER, 'a') as ledger:
             ledger.write(id + '\n')
+
+    def delete(self):
+        """Returns how long Nova took, in seconds."""
+        begun = time.monotonic()
+        self.project.owner.nova('DELETE', f'/servers/{self.id}')
+        wait(f'server {self.id} to be gone', self.is_gone, every=0.05)
+        return time.monotonic() - begun
+
+    def is_gone(self):
+        try:
+            return self.look()['status'] == 'DELETED'
+        except Refused as refused:
+            return refused.status == 404
+
+    def rebuild(self):
+        """From its own image, waiting until Nova has done so; returns how long that took, in seconds."""
+        begun = time.monotonic()
+        self.act('rebuild', {'imageRef': self.look()['image']['id']})
+        self.is_('ACTIVE', 'SHUTOFF')
+        return time.monotonic() - begun
 
     def look(self):
         return self.admin.nova('GET', f'/servers/{self.id}')['server']
@@ -200,7 +233,7 @@ class Server:
     def came_up(self):
         """Waits until the guest of a server that Nova has just started is up, and ticks."""
         from proof import boot
-        wait(f'the guest of {self.id} to come up', lambda: self.has_console() and boot(self) is not None)
+        wait(f'the guest of {self.id} to come up', lambda: self.has_console() and boot(self) is not None, every=0.5)
         return self.ticking()
 
     def has_console(self):
@@ -211,10 +244,14 @@ class Server:
 
     def ticking(self, rounds=2):
         """Waits until the guest has written to all disks, some rounds from now on."""
-        from proof import trails
-        first = [trail.counter or 0 for trail in trails(self)]
-        wait(f'the guest of {self.id} to write to its {len(first)} disks', lambda: all(
-            (trail.counter or 0) >= old + rounds and trail.phase == 'run' for trail, old in zip(trails(self), first)))
+        from proof import disks, trail
+        specs = disks(self)
+        first = [trail(spec).counter or 0 for spec in specs]
+
+        def written():
+            now = [trail(spec) for spec in specs]
+            return all((one.counter or 0) >= old + rounds and one.phase == 'run' for one, old in zip(now, first))
+        wait(f'the guest of {self.id} to write to its {len(first)} disks', written)
         return self
 
     def attachments(self):

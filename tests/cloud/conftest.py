@@ -1,7 +1,9 @@
 """Fixtures of the cloud's tests. One project per server, so that quotas are Cinder's defaults and usage can be compared."""
+import contextlib
 import os
 import pathlib
 import random
+import subprocess
 import sys
 import tempfile
 
@@ -13,20 +15,36 @@ import cloud as cloud_module  # noqa: E402
 import proof  # noqa: E402
 from service import Process  # noqa: E402
 
+WORKER = cloud_module.WORKER
 SOAK = os.environ.get('RATOON_SOAK') == '1'
 SEED = int(os.environ.get('RATOON_SEED') or random.SystemRandom().randrange(10 ** 6))
+os.environ['RATOON_SEED'] = str(SEED)  # all workers must choose the same tests
+
+
+def sample(things, count):
+    """Some of them, by the seed; in the soak all."""
+    return things if SOAK else sorted(random.Random(SEED).sample(things, min(count, len(things))), key=things.index)
 
 
 def pytest_configure(config):
-    config.addinivalue_line('markers', 'disruptive: stops parts of the cloud; runs last')
+    config.addinivalue_line('markers', 'alone: stops parts of the cloud, or minds what other tests do; see run')
+    config.addinivalue_line('markers', 'long: begun first, so that not one worker still runs when the others have ended')
+    config.addinivalue_line('markers', 'sampled(count): so many of the module run outside the soak')
 
 
 def pytest_report_header():
     return f'RATOON_SEED={SEED}; {"the whole (soak)" if SOAK else "a seeded sample; RATOON_SOAK=1 runs the whole"}'
 
 
-def pytest_collection_modifyitems(items):
-    items.sort(key=lambda item: item.get_closest_marker('disruptive') is not None)
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config, items):
+    modules = {}
+    for item in items:
+        if marker := item.get_closest_marker('sampled'):
+            modules.setdefault(item.module, (marker.args[0], []))[1].append(item)
+    left_out = [item for count, tests in modules.values() for item in tests if item not in sample(tests, count)]
+    items[:] = sorted((item for item in items if item not in left_out), key=lambda item: item.get_closest_marker('long') is None)
+    config.hook.pytest_deselected(items=left_out)
 
 
 @pytest.hookimpl(hookwrapper=True, tryfirst=True)
@@ -36,13 +54,64 @@ def pytest_runtest_makereport(item):
         report.sections.append(('the end of the log of Ratoon', service.tail(60)))
 
 
-@pytest.fixture(scope='session')
-def cloud():
-    the_cloud = cloud_module.Cloud()
-    cleanup.Leftovers(the_cloud.admin).remove()  # of a run that was killed
+def pytest_runtest_logreport(report):
+    """Says a failure when it happens: the end of a soak is hours away."""
+    if report.failed and not WORKER:
+        print(f'\n{report.nodeid}: {report.when} failed\n{report.longreprtext}', file=sys.__stderr__, flush=True)
+
+
+def pytest_sessionstart(session):
+    """Before the first test of all workers: the cloud is this run's alone, and without what a killed one has left."""
+    if WORKER or session.config.option.collectonly:
+        return
+    session.config.cloud = cloud_module.Cloud()
+    cleanup.Leftovers(session.config.cloud.admin).remove()
     proof.remember_what_is_there()
-    yield the_cloud
-    cleanup.Leftovers(the_cloud.admin).remove()
+
+
+def pytest_sessionfinish(session):
+    """After the last one."""
+    if not hasattr(session.config, 'cloud'):
+        return
+    if not any(image for image in proof.foreign if not image.startswith('images/')):  # then all is ours: seconds instead of minutes
+        for command in ('up', 'reset'):  # a test that failed may have left parts of it stopped
+            subprocess.run([cloud_module.MINICLOUD / 'minicloud', command], check=True, stdout=subprocess.DEVNULL)
+    cleanup.Leftovers(session.config.cloud.admin).remove()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node):
+    """What was there before the tests is the same for all workers."""
+    node.workerinput['foreign'] = sorted(proof.foreign)
+
+
+@pytest.fixture(scope='session')
+def cloud(request):
+    if WORKER:
+        proof.foreign.update(request.config.workerinput['foreign'])
+        return cloud_module.Cloud()
+    return request.config.cloud
+
+
+def rest(servers):
+    """Asks Nova to stop them: ten idle guests take a processor, and all but a few have played their part."""
+    for server in servers:
+        with contextlib.suppress(cloud_module.Refused):  # it is gone, paused, or stopped already
+            server.act('os-stop', who=server.admin)
+
+
+@pytest.fixture(scope='module', autouse=True)
+def guests_of_the_module_rest(cloud):
+    before = len(cloud.servers)
+    yield
+    rest(cloud.servers[before:])
+
+
+@pytest.fixture(autouse=True)
+def guests_of_the_test_rest(cloud):
+    before = len(cloud.servers)
+    yield
+    rest(server for server in cloud.servers[before:] if not server.lasting)
 
 
 @pytest.fixture(scope='session')

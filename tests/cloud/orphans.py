@@ -70,7 +70,7 @@ def expected(service, project, servers, own_volumes, own_snapshots=(), own_image
     parts = service.rows(f'SELECT * FROM disk_snapshots WHERE server_id IN ({marks})', *ids)
 
     for server in servers:
-        for image in own_images or ['disk']:
+        for image in (own_images or ['disk']) if not server.is_gone() else []:
             images[f'vms/{server.id}_{image}']
     for layer in layers.values():
         if layer['backend'] != 'rbd':
@@ -140,6 +140,8 @@ def rows_at_rest(service, servers):
         "SELECT id, status FROM snapshots WHERE status NOT IN ('available', 'error', 'deleted')")]
     lines += [f'layer {row["id"]} is still {row["role"]}' for row in service.rows("SELECT id, role FROM layers WHERE role = 'preparing'")]
     for server in servers:
+        if server.is_gone():
+            continue
         now = server.look()
         if now['OS-EXT-STS:task_state'] or now['status'] not in ('ACTIVE', 'SHUTOFF'):
             lines.append(f'server {server.id} is {server.status()}')

@@ -101,20 +101,22 @@ def digest(spec):
     return total.hexdigest()
 
 
-DISK = re.compile(r'DISK (vd\w) serial=(\S+) found=(?:none|COUNTER (\d+) (\d+) (\w+)) label=(\S+)( new)?')
+DISK = re.compile(r'DISK (vd\w) serial=(\S+) found=(?:none|COUNTER (\d+) (\d+) (\w+)) label=(vd\w-[0-9a-f]{16})( new)?')
 
 
 def boot(server):
-    """The disks in order, as the guest met them when it came up last; None while it has not. Nova begins a new console at each start."""
-    met, disks = None, []
+    """The disks in order, as the guest met them when it came up last; None while it has not. Nova begins a new console at each start.
+
+    The guest says each twice, since a line may be spoilt on its way."""
+    met, disks = None, {}
     for line in server.console().splitlines():
         if match := DISK.search(line):
             name, serial, counter, epoch, phase, label, new = match.groups()
-            disks.append(Seen(name, serial, Trail(counter and int(counter), epoch and int(epoch), phase, label), bool(new)))
+            disks.setdefault(name, Seen(name, serial, Trail(counter and int(counter), epoch and int(epoch), phase, label), bool(new)))
         elif 'GUEST up' in line:
-            met, disks = disks, []
+            met, disks = [disks[name] for name in sorted(disks)], {}
         elif line.startswith('SYSLINUX'):
-            disks = []
+            disks = {}
     return met
 
 
@@ -132,6 +134,13 @@ def shutdown_moment(server):
     assert {one.phase for one in found} == {'shutdown'}, found
     assert len({one.counter for one in found}) == 1, found
     return found
+
+
+def size_of(spec):
+    """Bytes of POOL/IMAGE."""
+    where, _, name = spec.partition('/')
+    with rbd.Image(pool(where), name, read_only=True) as image:
+        return image.size()
 
 
 def newest_snapshot(spec):

@@ -11,7 +11,7 @@ import time
 import requests
 
 import cloud as cloud_module
-from cloud import AUTH_URL, STATE, wait
+from cloud import AUTH_URL, STATE, WORKER, wait
 
 BINARY = os.environ.get('RATOON_BINARY', str(cloud_module.ROOT / 'target' / 'debug' / 'ratoon'))
 OPERATION_PATIENCE_S = 300
@@ -19,6 +19,11 @@ CONF = """
 [DEFAULT]
 log_file = {dir}/ratoon.log
 debug = false
+transport_url = rabbit://openstack:{password}@127.0.0.1:5672/
+[events]
+enabled = {listens}
+queue_name = ratoon-test-{name}
+capture = {capture}
 [api]
 bind_port = {port}
 [database]
@@ -41,15 +46,22 @@ nodes_per_server = {nodes}
 ceph_conf = {state}/ceph/ceph.conf
 user = ratoon
 timeout = {rbd_timeout}
+[guard]
+keep_deleted_seconds = {keep_deleted}
 [sweep]
-interval_seconds = 5
+interval_seconds = {sweep}
 """
+
+
+def bare_environment():
+    """What a Ratoon would not read its settings from."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(('OS_', 'RATOON_'))}
 
 
 class Process:
     """Ratoon's process, which a test may kill and start again over the same database."""
 
-    def __init__(self, dir, http_timeout=30, rbd_timeout=15, nodes=64):
+    def __init__(self, dir, **settings):
         self.dir, self.process = dir, None
         dir.mkdir(parents=True, exist_ok=True)
         self.binary = dir / 'ratoon'
@@ -59,10 +71,16 @@ class Process:
             self.port = free.getsockname()[1]
         self.url = f'http://127.0.0.1:{self.port}'
         self.conf = dir / 'ratoon.conf'
-        self.conf.write_text(CONF.format(dir=dir, port=self.port, auth_url=AUTH_URL, state=STATE, http_timeout=http_timeout, nodes=nodes,
-                                         rbd_timeout=rbd_timeout, password=(STATE / 'password').read_text().strip()))
-        self.conf.chmod(0o600)
+        self.configure(**settings)
         self.run('manage', 'db', 'upgrade')
+
+    def configure(self, **settings):
+        """Writes its configuration; it holds from the next start on."""
+        settings = {'http_timeout': 30, 'rbd_timeout': 15, 'nodes': 64, 'sweep': 15, 'keep_deleted': 604800, 'listens': 'true',
+                    'capture': 'off', **settings}
+        self.conf.write_text(CONF.format(dir=self.dir, name=f'{self.dir.name}{WORKER}', port=self.port, auth_url=AUTH_URL, state=STATE,
+                                         password=(STATE / 'password').read_text().strip(), **settings))
+        self.conf.chmod(0o600)
 
     def run(self, *arguments):
         with open(self.dir / 'ratoon.out', 'ab') as out:
@@ -70,7 +88,7 @@ class Process:
 
     def start(self, failpoint=None, role='all', wait_for_answer=True):
         assert not self.alive(), 'it runs already'
-        environment = {name: value for name, value in os.environ.items() if not name.startswith(('OS_', 'RATOON_'))}
+        environment = bare_environment()
         if failpoint:
             environment['RATOON_FAILPOINT'] = failpoint
         with open(self.dir / 'ratoon.out', 'ab') as out:
@@ -107,6 +125,12 @@ class Process:
                 self.process.wait(60)
             except subprocess.TimeoutExpired:
                 self.kill()
+        self.must_have_kept_its_secrets()
+
+    def must_have_kept_its_secrets(self):
+        said = ''.join(file.read_text(errors='replace') for file in self.dir.glob('ratoon.[lo][ou][gt]'))
+        password = (STATE / 'password').read_text().strip()
+        assert 'gAAAAA' not in said and f':{password}@' not in said, f'a token or a password is in the logs in {self.dir}'
 
     def tail(self, lines=30):
         log = self.dir / 'ratoon.log'
@@ -182,6 +206,9 @@ class Client:
 
     def plan_restore(self, snapshot, **wanted):
         return self.ask('POST', f'/v1/snapshots/{snapshot["id"]}/restore', {'restore': wanted, 'dry_run': True})['plan']
+
+    def server(self, server):
+        return self.ask('GET', f'/v1/servers/{server.id}')['server']
 
     def tree(self, server):
         return self.ask('GET', f'/v1/servers/{server.id}/tree')['tree']

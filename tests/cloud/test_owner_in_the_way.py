@@ -9,9 +9,11 @@ from cloud import Person, Refused, Server, wait
 from conftest import SOAK
 from proof import disks, mark, marks, trail, trails
 
-RESTORES = 20 if SOAK else 3
+pytestmark = pytest.mark.alone  # his calls, and the images that they make, want the whole cloud
+RESTORES = 20 if SOAK else 2
 RESTORES_A_SERVER = 3  # each makes a volume, of Cinder's ten; three more are the owner's nodes' own
-OUTCOMES = collections.Counter()
+TRIES = 4  # of each: he must not be able to keep his server from ever being restored
+RESTORE_PATIENCE_S = 600  # it waits for him, several times
 BETWEEN_CALLS_S = 0.3  # two cores: his calls must not be all that the machine does
 
 
@@ -57,9 +59,10 @@ class Lot:
     def __init__(self, cloud, service):
         self.project = cloud.project()
         self.server = self.project.server(volumes=1)
+        self.server.lasting = True
         self.client = service.client(self.project.owner)
         self.own_volumes = self.server.attachments()
-        self.nodes, self.rounds = {}, 0
+        self.nodes, self.rounds, self.succeeded = {}, 0, False
         self.server.stop()
         for word in ('one', 'two'):
             mark(self.server, word)
@@ -83,6 +86,7 @@ def lots(cloud, service):
                 made[-1].server.stop()
             made.append(Lot(cloud, service))
         made[-1].rounds += 1
+        made[-1].succeeded = False
         return made[-1]
     yield next_lot
     if made:
@@ -122,6 +126,13 @@ def images_are_whole(project, images, allowed):
 @pytest.mark.parametrize('number', range(RESTORES))
 def test_restoring_while_the_owner_starts_reboots_and_images(service, lots, number):
     lot = lots()
+    begins = number % RESTORES_A_SERVER == 0
+    tries = [tried(service, lot, boots=begins) for _ in range(TRIES) if not lot.succeeded]
+    assert lot.succeeded, f'{len(tries)} restores, all of them undone: {tries}'
+
+
+def tried(service, lot, boots):
+    """Restores once. Either the bytes are the node's, or it was undone and they are those of before; which is said."""
     server, client = lot.server, lot.client
     target = 'one' if lot.now == 'two' else 'two'
     with Owner(server) as owner:
@@ -133,26 +144,28 @@ def test_restoring_while_the_owner_starts_reboots_and_images(service, lots, numb
             except Refused as refusal:
                 assert refusal.status == 409, refusal  # Nova was at work for him
                 return None
-        operation = client.finished(wait('a moment at which Nova is idle', begun))
+        operation = client.finished(wait('a moment at which Nova is idle', begun), RESTORE_PATIENCE_S)
         found = marks(disks(server))
     print(f'{operation["status"]} {operation["error"]}; his calls: {dict(owner.answers)}')
-    OUTCOMES[operation['status']] += 1
     assert not owner.trouble, owner.trouble
     if operation['status'] == 'succeeded':
         assert found == [target, target], 'the bytes are those of the node'
-        lot.now = target
+        lot.now, lot.succeeded = target, True
     else:
-        assert operation['status'] == 'failed' and 'Nova' in operation['error']['message'], operation
+        # Nova had a task, or the disk open for one.
+        reason = operation['error']['message']
+        assert operation['status'] == 'failed' and ('Nova' in reason or 'is open' in reason), operation
         assert found == [lot.now, lot.now], 'undone: the bytes are those of before'
     settled(server)
     assert marks(disks(server)) == [lot.now, lot.now]
     assert server.look()['locked'] is False
     whole = images_are_whole(lot.project, owner.images, {'one', 'two'})
-    if whole and number % RESTORES_A_SERVER == 0:
+    if whole and boots:
         boots_and_counts_on(lot.project, whole[-1])
     for id in whole:
         lot.project.owner.glance('DELETE', f'/images/{id}')
     orphans.none_are_left(service, lot.project, [server], lot.own_volumes)
+    return operation['error'] or 'succeeded'
 
 
 def boots_and_counts_on(project, image):
@@ -168,8 +181,3 @@ def gone(project, server):
         server.look()
     except Refused as refusal:
         return refusal.status == 404
-
-
-def test_most_of_those_restores_succeeded_although_he_called_all_the_time():
-    """Each alone may be undone; but an owner who makes images must not be able to keep his server from ever being restored."""
-    assert OUTCOMES['succeeded'] > sum(OUTCOMES.values()) / 2, OUTCOMES

@@ -4,7 +4,7 @@ import uuid
 import pytest
 
 import orphans
-from cloud import Refused
+from cloud import Refused, wait
 
 
 class Untouched:
@@ -66,7 +66,7 @@ def restore_path(node):
     return f'/v1/snapshots/{node["id"]}/restore'
 
 
-STATES = {'suspend': ('resume', 'SUSPENDED'), 'rescue': ('unrescue', 'RESCUE'), 'shelve': ('unshelve', 'SHELVED_OFFLOADED')}
+STATES = {'suspend': ('resume', 'SUSPENDED'), 'rescue': ('unrescue', 'RESCUE')}
 
 
 @pytest.mark.parametrize('act', STATES)
@@ -83,6 +83,19 @@ def test_a_server_in_a_state_that_cannot_be_captured_or_restored_is_refused(serv
     server.act(back)
     server.is_('ACTIVE')
     server.ticking()
+
+
+def test_a_shelved_server_is_refused(service, cloud):
+    server = cloud.project().server()  # of its own: its disk does not come back from there
+    client = service.client(server.project.owner)
+    node = client.capture(server, 'node')
+    server.act('shelve')
+    server.is_('SHELVED_OFFLOADED')
+    wait('the guard to have kept its disk', lambda: len(client.tree(server)['nodes']) == 2 and client.server(server)['operation_id'] is None)
+    before = Untouched(service, server, []).picture()
+    refused(client, 409, 'SHELVED', body=capture_body(server))
+    refused(client, 409, 'SHELVED', path=restore_path(node), body={'restore': {}})
+    assert Untouched(service, server, []).picture() == before
 
 
 def test_a_paused_server_is_not_restored(service, lot):

@@ -1,5 +1,6 @@
 """Restore of one, all, or a set of data volumes that has changed meanwhile: the order inside the guest is that of the node."""
 import orphans
+from cloud import wait
 from proof import boot, captured, guest_agrees, trails
 
 
@@ -63,3 +64,28 @@ def test_a_set_with_a_gap_comes_back_in_the_order_of_the_node(service, cloud):
     guest_agrees(server, gap_trails)
     assert [trail.label for trail in gap_trails] == labels(server)
     orphans.none_are_left(service, project, [server], [*originals, newcomer])
+
+
+def test_a_volume_that_was_extended_between_two_nodes_has_the_size_of_each(service, cloud):
+    project = cloud.project()
+    client = service.client(project.owner)
+    server = project.server(volumes=1)
+    [volume] = originals = server.attachments()
+    small = client.capture(server, 'small', consistency='crash', pause_limit_ms=20_000)
+    trails_of_small = captured(server)
+    server.stop()
+    server.detach(volume)
+    project.owner.cinder('POST', f'/volumes/{volume}/action', {'os-extend': {'new_size': 2}})
+    wait('Cinder to have extended it', lambda: project.volumes()[volume]['size'] == 2 and project.volumes()[volume]['status'] == 'available')
+    server.attach(volume)
+    server.start()
+    large = client.capture(server, 'large', consistency='crash', pause_limit_ms=20_000)
+    trails_of_large = captured(server)
+
+    for node, expected, size in ((small, trails_of_small, 1), (large, trails_of_large, 2)):
+        client.restore(node, safety_snapshot=False)
+        server.came_up()
+        guest_agrees(server, expected)
+        [now] = server.attachments()
+        assert project.volumes()[now]['size'] == size
+    orphans.none_are_left(service, project, [server], originals)

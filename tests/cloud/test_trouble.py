@@ -1,4 +1,4 @@
-"""Parts of the cloud that do not answer: a clear message with the remedy, and nothing has changed. Runs last."""
+"""Parts of the cloud that do not answer: a clear message with the remedy, and nothing has changed."""
 import contextlib
 import os
 import signal
@@ -12,7 +12,7 @@ from cloud import MINICLOUD, STATE, wait
 from service import Process
 from test_refusals import Untouched, capture_body, refused, restore_path
 
-pytestmark = pytest.mark.disruptive
+pytestmark = pytest.mark.alone
 
 
 def minicloud(*arguments):

@@ -11,6 +11,7 @@ class Victim:
         self.project = cloud.project()
         self.client_of = client_of
         self.server = self.project.server(volumes=volumes)
+        self.server.lasting = True
         self.own_volumes = self.server.attachments()
         self.base, self.base_trails = None, None
 

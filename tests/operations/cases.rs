@@ -1,5 +1,6 @@
 //! The operations that every loop runs: each a laboratory made ready once, and what is asked of each copy of it.
 
+use ratoon::app::guard::guard;
 use ratoon::ids::OperationId;
 
 use crate::lab::Lab;
@@ -25,10 +26,18 @@ pub enum Case {
     DeleteBranch,
     /// An inner node, over a root that an earlier deletion had to leave as a joint.
     DeleteInner,
+    /// Nova is about to delete the server: its heads are taken over.
+    TakeOver,
+    /// Nova has given up: they are given back.
+    GiveBack,
+    /// Nova has rebuilt the server: the heads that were taken are kept with the tree.
+    RetireRebuilt,
+    /// Nova has deleted the server, and a volume that nobody had captured.
+    RetireDeleted,
 }
 
 /// All of them.
-pub const CASES: [Case; 9] = [
+pub const CASES: [Case; 13] = [
     Case::Capture,
     Case::CaptureAtRest,
     Case::RestoreByCloning,
@@ -38,6 +47,10 @@ pub const CASES: [Case; 9] = [
     Case::DeleteFork,
     Case::DeleteBranch,
     Case::DeleteInner,
+    Case::TakeOver,
+    Case::GiveBack,
+    Case::RetireRebuilt,
+    Case::RetireDeleted,
 ];
 
 impl Case {
@@ -76,6 +89,29 @@ impl Case {
                     lab.must_succeed(id).await;
                 }
             }
+            Self::TakeOver | Self::GiveBack | Self::RetireRebuilt | Self::RetireDeleted => {
+                if self == Self::RetireDeleted {
+                    let left_out = lab.volumes()[..1].to_vec();
+                    let id = lab.ask_capture("a", |request| request.exclude_disks = left_out).await.unwrap();
+                    lab.must_succeed(id).await;
+                } else {
+                    lab.capture("a").await;
+                }
+                lab.cloud.guest_write(lab.server);
+                let (act, task) =
+                    if self == Self::RetireRebuilt { ("rebuild", "rebuilding") } else { ("delete", "deleting") };
+                lab.cloud.nova_begins(lab.server, act, task).unwrap();
+                if self != Self::TakeOver {
+                    let id = guard(&lab.app, lab.server, false).await.unwrap().unwrap();
+                    lab.must_succeed(id).await;
+                }
+                match self {
+                    Self::GiveBack => lab.cloud.nova_gives_up(lab.server, "ERROR"),
+                    Self::RetireRebuilt => lab.cloud.nova_rebuilds(lab.server),
+                    Self::RetireDeleted => lab.cloud.nova_deletes(lab.server),
+                    _ => {}
+                }
+            }
             Self::RestoreByReuse => {
                 let a = lab.capture("a").await;
                 lab.cloud.guest_write(lab.server);
@@ -106,6 +142,9 @@ impl Case {
             }
             Self::DeleteFork => lab.ask_delete("a").await.unwrap(),
             Self::DeleteInner => lab.ask_delete("b").await.unwrap(),
+            Self::TakeOver | Self::GiveBack | Self::RetireRebuilt | Self::RetireDeleted => {
+                guard(&lab.app, lab.server, false).await.unwrap().unwrap()
+            }
             Self::DeleteBranch => lab.ask_delete_branch("main").await.unwrap(),
             Self::RestoreByReuse => lab.ask_restore(lab.safety_node().await.id, |_| {}).await.unwrap(),
             Self::RestoreOneDisk => {

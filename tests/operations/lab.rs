@@ -137,7 +137,16 @@ impl Lab {
             settings: settings(),
             probe: probe.clone(),
         };
-        let limits = AppSettings { pause_limit_ms: 2000, allow_pause: true, nodes_max: 64, clone_depth_max: DEPTH_MAX };
+        let limits = AppSettings {
+            pause_limit_ms: 2000,
+            allow_pause: true,
+            nodes_max: 64,
+            clone_depth_max: DEPTH_MAX,
+            guard: true,
+            keep_deleted: std::time::Duration::from_secs(3600),
+            listens: true,
+            capture: Default::default(),
+        };
         let app = App { store, compute, drivers, settings: limits };
         Self { cloud, app, world, probe, server, folder, engines: Mutex::default() }
     }
@@ -224,7 +233,7 @@ impl Lab {
 
     /// Nova's word for the server's state.
     pub fn status(&self) -> String {
-        self.cloud.peek(self.server).unwrap().status.as_str().to_owned()
+        self.cloud.peek(self.server).map_or_else(|| "gone".to_owned(), |facts| facts.status.as_str().to_owned())
     }
 
     /// The operation that was asked for last.
@@ -318,7 +327,7 @@ impl Lab {
         self.engines.lock().unwrap().push(engine);
         match self.world.store.adopt_next(engine, &dead, &[]).await.unwrap() {
             Some(operation) => Some(operation),
-            None => self.world.store.claim_next(engine, &[]).await.unwrap(),
+            None => self.world.store.claim_next(engine, &[], &[]).await.unwrap(),
         }
     }
 

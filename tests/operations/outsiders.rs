@@ -95,6 +95,14 @@ async fn a_volume_that_no_driver_serves_stays_attached() {
     lab.restore(lab.node("a").await).await;
     assert_eq!(lab.volumes(), volumes);
     assert!(!lab.cloud.history(lab.server).contains(&"detach_volume".to_owned()));
+    lab.cloud.edit_server(lab.server, |facts| {
+        for (volume, device) in facts.volumes.iter_mut().zip(["/dev/vdb", "/dev/vdc"]) {
+            volume.attachment.device = Some(device.to_owned());
+        }
+    });
+    let by_device = vec!["/dev/vdb".to_owned(), "vdc".to_owned()];
+    let id = lab.ask_capture("b", |request| request.exclude_disks = by_device).await.unwrap();
+    lab.must_succeed(id).await;
 }
 
 #[tokio::test]
@@ -172,15 +180,17 @@ async fn what_a_guest_wrote_on_the_new_disks_before_its_restore_failed_is_kept()
 
 #[tokio::test]
 async fn a_snapshot_that_cannot_be_removed_on_the_way_back_does_not_keep_the_server_stopped_and_locked() {
-    let (lab, a) = written_since().await;
-    let id = lab.ask_restore(a, |_| {}).await.unwrap();
-    lab.probe.once("safety", EventKind::Done, planned());
-    lab.cloud.plan_fault(Which::Every("remove_volume_snapshot"), When::Before, Harm::Permanent);
-    let ended = lab.finish(id).await;
-    assert_eq!(ended.status, OperationStatus::Failed);
-    assert!(ended.warnings.iter().any(|warning| warning.contains("safety")), "{:?}", ended.warnings);
-    assert_eq!(lab.status(), "ACTIVE");
-    assert!(!lab.cloud.peek(lab.server).unwrap().locked);
+    for harm in [Harm::Permanent, Harm::Temporary] {
+        let (lab, a) = written_since().await;
+        let id = lab.ask_restore(a, |_| {}).await.unwrap();
+        lab.probe.once("safety", EventKind::Done, planned());
+        lab.cloud.plan_fault(Which::Every("remove_volume_snapshot"), When::Before, harm);
+        let ended = lab.finish(id).await;
+        assert_eq!(ended.status, OperationStatus::Failed);
+        assert!(ended.warnings.iter().any(|warning| warning.contains("safety")), "{:?}", ended.warnings);
+        assert_eq!(lab.status(), "ACTIVE", "{harm:?}");
+        assert!(!lab.cloud.peek(lab.server).unwrap().locked, "{harm:?}");
+    }
 }
 
 #[tokio::test]
@@ -304,4 +314,51 @@ async fn an_operation_goes_on_when_a_database_that_was_away_is_back() {
     tokio::join!(lab.work(&operation), comes_back);
     lab.must_succeed(id).await;
     lab.must_be_clean("the database was away").await;
+}
+
+#[tokio::test]
+async fn a_parked_volume_that_its_owner_uses_after_a_restore_was_asked_for_stops_it() {
+    for asked in ["before it begins", "while the server stops"] {
+        let (lab, a) = written_since().await;
+        let parked = lab.volumes();
+        lab.restore(a).await;
+        lab.cloud.guest_write(lab.server);
+        let id = lab.ask_restore(lab.safety_node().await.id, |_| {}).await.unwrap();
+        let (cloud, volume, server) = (lab.cloud.clone(), parked[0].clone(), lab.server);
+        if asked == "before it begins" {
+            cloud.owner_scribble(&volume).unwrap();
+        } else {
+            lab.probe.script(move |at, kind| {
+                if (at, kind) == ("stop", EventKind::Done) {
+                    cloud.owner_scribble(&volume).unwrap();
+                }
+                Verdict::Go
+            });
+        }
+        let before = lab.volumes();
+        let ended = lab.finish(id).await;
+        lab.probe.calm();
+        assert_eq!(ended.status, OperationStatus::Failed, "{asked}");
+        assert!(ended.error.unwrap().message.contains(&parked[0]), "{asked}");
+        assert_eq!((lab.volumes(), lab.status().as_str()), (before, "ACTIVE"), "{asked}");
+        assert!(!lab.cloud.peek(server).unwrap().locked, "{asked}");
+    }
+}
+
+#[tokio::test]
+async fn what_a_guest_wrote_between_the_swap_and_the_record_is_not_said_to_equal_the_node() {
+    let (lab, a) = written_since().await;
+    lab.cloud.owner_stop(lab.server).unwrap();
+    let id = lab.ask_restore(a, |_| {}).await.unwrap();
+    lab.probe.once("swap", EventKind::Done, Verdict::Die);
+    lab.engine().await;
+    lab.probe.calm();
+    lab.cloud.admin_start(lab.server).unwrap();
+    lab.cloud.guest_write(lab.server);
+    lab.cloud.admin_stop(lab.server).unwrap();
+    assert_eq!(lab.finish(id).await.status, OperationStatus::Succeeded);
+    assert_eq!(lab.tree().await.record.equals_snapshot_id, None);
+    let written = bytes(&lab);
+    lab.restore(a).await;
+    assert_eq!(bytes_of(&lab, lab.safety_node().await.id).await, written, "it is in the safety snapshot");
 }

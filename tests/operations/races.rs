@@ -356,3 +356,32 @@ async fn a_safety_snapshot_that_cannot_be_removed_completely_is_not_offered_any_
         lab.must_be_clean(&format!("prune fails at {number}: {:?}", ended.warnings)).await;
     }
 }
+
+#[tokio::test]
+async fn what_nova_leaves_on_the_disk_that_gave_up_the_name_is_taken_away() {
+    let lab = Lab::with_a_server().await;
+    let a = lab.capture("a").await;
+    lab.cloud.guest_write(lab.server);
+    let before = lab.cloud.our_objects().snapshots.len();
+    // Nova had begun an image just before, and will look for its snapshot on the disk that bears the name then.
+    lab.cloud.snapshot_for_image(lab.server);
+    let id = lab.ask_restore(a, |request| request.safety_snapshot = false).await.unwrap();
+    lab.must_succeed(id).await;
+    assert_eq!(lab.cloud.our_objects().snapshots.len(), before);
+}
+
+#[tokio::test]
+async fn what_nova_leaves_on_the_disk_that_gives_up_the_name_and_gets_it_back_is_taken_away() {
+    let mut lab = Lab::with_a_server().await;
+    lab.world.settings.attempts_max = 1;
+    let a = lab.capture("a").await;
+    lab.cloud.guest_write(lab.server);
+    let before = lab.cloud.our_objects().snapshots.len();
+    // Nova had begun an image just before, and looked for its snapshot while the new disk bore the name.
+    lab.cloud.snapshot_for_image(lab.server);
+    let id = lab.ask_restore(a, |request| request.safety_snapshot = false).await.unwrap();
+    lab.probe.once("verify", EventKind::Started, Verdict::Fail(ratoon::error::Error::backend("No.")));
+    assert_eq!(lab.finish(id).await.status, OperationStatus::Failed);
+    lab.must_be_clean("an undone restore").await;
+    assert_eq!(lab.cloud.our_objects().snapshots.len(), before);
+}

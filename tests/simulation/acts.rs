@@ -229,7 +229,13 @@ impl Simulation {
     }
 
     async fn sweeps(&mut self) {
-        ratoon::background::sweep::sweep(&self.lab.world).await.unwrap();
+        ratoon::background::sweep::sweep(
+            &self.lab.world,
+            &self.lab.app,
+            &mut ratoon::background::sweep::Progress::default(),
+        )
+        .await
+        .unwrap();
         if self
             .lab
             .world

@@ -33,6 +33,8 @@ fn the_ladder() {
     red(ladder, "src/domain/disk.rs", "use crate::config::Settings;", "domain may not import config");
     red(ladder, "src/telemetry.rs", "use crate::domain::disk::Disk;", "telemetry may not import domain");
     red(ladder, "src/api/x.rs", "use crate::background::Y;", "api may not import background");
+    red(ladder, "src/consumer/x.rs", "use crate::background::Y;", "consumer may not import background");
+    red(ladder, "src/app/x.rs", "use crate::consumer::Y;", "app may not import consumer");
     red(ladder, "src/app/x.rs", "use crate::manage::Y;", "app may not import manage");
     red(ladder, "src/operations/x.rs", "use crate::serve::Role;", "operations may not import serve");
     red(ladder, "src/helpers.rs", "", "the room helpers has no place on the ladder");
@@ -51,12 +53,14 @@ fn the_names() {
     red(names, "src/manage/db.rs", "migrations::up(x)", "migrations::up is named outside store");
     red(names, "src/app/x.rs", "fn f(r: actix_web::HttpRequest) {}", "outside api, serve");
     red(names, "src/drivers/cinder.rs", "use osauth::Session;", "osauth::Session is named outside clients");
+    red(names, "src/serve.rs", "use lapin::Connection;", "lapin::Connection is named outside consumer");
     red(names, "src/app/x.rs", "use std::time::{Duration, Instant};", "Ask crate::clock");
     red(names, "src/app/x.rs", "let x = Utc::now();", "Ask crate::clock");
     red(names, "src/app/x.rs", "tokio::time::sleep(d).await", "Wait with crate::clock::sleep");
 
     green(names, "src/store/x.rs", "use sea_orm::EntityTrait;");
     green(names, "src/serve.rs", "use actix_web::HttpServer;");
+    green(names, "src/consumer/x.rs", "use lapin::{Channel, Connection};");
     green(names, "src/clock.rs", "Utc::now()");
     green(
         names,

@@ -101,6 +101,7 @@ const NAMES: &[(&[&str], &[&str], &str)] = &[
     (&["sea_orm", "sea_orm_migration", "sea_query", "sqlx", "migrations"], &["store"], "Only store knows SQL"),
     (&["actix_web", "actix_http", "actix_rt"], &["api", "serve"], "Only api speaks HTTP to callers"),
     (&["openstack", "osauth"], &["clients"], "Only clients speaks to the cloud"),
+    (&["lapin", "async_rs"], &["consumer"], "Only consumer speaks to RabbitMQ"),
     (
         &[
             "std::time::SystemTime",

@@ -81,8 +81,9 @@ def draw(tree, ascii=False, paint=plain, columns=None, ids=False):
             lines.extend(layout.line(row) for row in rows)
     else:
         lines += ["", "No snapshots yet. The first one becomes the root of the tree."]
-    footer = _footer(tree)
-    return lines + ([""] + [paint("faint", line) for line in footer] if footer else [])
+    footer = [paint("faint", line) for line in _footer(tree)]
+    footer += [paint("error", line) for line in _warnings(tree)]
+    return lines + ([""] + footer if footer else [])
 
 
 def _title(tree, signs):
@@ -90,6 +91,8 @@ def _title(tree, signs):
     branches = {node.get("branch_id") for node in nodes}
     branches |= {branch.get("id") for branch in tree.get("branches") or []}
     name = text.clean(tree.get("server_name")) or "server"
+    if tree.get("deleted_at"):
+        name += " (deleted)"
     facts = ", ".join(
         [
             _count(len(nodes), "node", "nodes"),
@@ -118,9 +121,21 @@ def _footer(tree):
     if tree.get("reclaim_pending_bytes"):
         held = text.size(tree["reclaim_pending_bytes"])
         lines.append(f"deleted snapshots still hold {held}, for the disks made of them")
+    if tree.get("deleted_at"):
+        line = f"the server was deleted {text.minute(tree['deleted_at'])}"
+        if tree.get("kept_until"):
+            line += f"; its snapshots are kept until {text.minute(tree['kept_until'])}"
+        lines.append(line)
     if tree.get("operation_id"):
         lines.append(f"operation {tree['operation_id']} is at work on this tree")
     return lines
+
+
+def _warnings(tree):
+    return [
+        f"warning, {text.minute(one.get('at'))}: {text.clean(one.get('text'))}"
+        for one in tree.get("warnings") or []
+    ]
 
 
 # Graph
@@ -172,7 +187,7 @@ def _rows(tree, signs):
                 )
         trees.append(rows)
     # The server stands on no snapshot that is known: say so beside the trees.
-    if nodes and here_at not in known:
+    if nodes and here_at not in known and not tree.get("deleted_at"):
         trees.append([Row("", signs.here, None, here["branch"])])
     return trees
 

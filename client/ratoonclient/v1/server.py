@@ -23,6 +23,11 @@ class Server(_base.Resource):
     snapshot_count = resource.Body("snapshot_count", type=int)
     #: what deleted snapshots still hold, for the sake of disks made of them
     reclaim_pending_bytes = resource.Body("reclaim_pending_bytes", type=int)
+    #: when the server was deleted in Nova, and when its snapshots go
+    deleted_at = resource.Body("deleted_at")
+    kept_until = resource.Body("kept_until")
+    #: what its owner should know: [{"at": time, "text": words}]
+    warnings = resource.Body("warnings", type=list)
     #: the operation that holds the tree now, if any
     operation_id = resource.Body("operation_id")
 

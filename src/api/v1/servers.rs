@@ -1,6 +1,9 @@
 //! `/v1/servers`, `/v1/servers/{id}/tree`
 
+use std::time::Duration;
+
 use actix_web::{HttpRequest, HttpResponse, web};
+use chrono::TimeDelta;
 use serde_json::{Value, json};
 
 use super::{accepted, branches, how_to_delete, plan, project_of, time};
@@ -14,9 +17,20 @@ use crate::app::servers::ServerDetail;
 use crate::domain::plan::delete::Joint;
 use crate::domain::snapshot::Consistency;
 use crate::error::Error;
+use crate::store::servers::ServerRecord;
 use crate::store::trees::ServerTree;
 
-fn view(detail: &ServerDetail) -> Value {
+/// When the tree of a deleted server goes.
+fn kept_until(record: &ServerRecord, keep: Duration) -> Option<String> {
+    let keep = TimeDelta::from_std(keep).ok()?;
+    record.deleted_at?.checked_add_signed(keep).map(time)
+}
+
+fn warnings(record: &ServerRecord) -> Vec<Value> {
+    record.warnings.iter().map(|it| json!({ "at": time(it.at), "text": it.text })).collect()
+}
+
+fn view(detail: &ServerDetail, keep: Duration) -> Value {
     let record = &detail.record;
     json!({
         "id": record.id,
@@ -29,10 +43,13 @@ fn view(detail: &ServerDetail) -> Value {
         "snapshot_count": detail.snapshot_count,
         "reclaim_pending_bytes": record.reclaim_pending_bytes,
         "operation_id": record.operation_id,
+        "deleted_at": record.deleted_at.map(time),
+        "kept_until": kept_until(record, keep),
+        "warnings": warnings(record),
     })
 }
 
-fn tree_view(tree: &ServerTree, joints: &[Joint]) -> Value {
+fn tree_view(tree: &ServerTree, joints: &[Joint], keep: Duration) -> Value {
     let nodes: Vec<Value> = tree
         .forest
         .preorder()
@@ -69,9 +86,16 @@ fn tree_view(tree: &ServerTree, joints: &[Joint]) -> Value {
         "current_branch_id": record.current_branch_id,
         "operation_id": record.operation_id,
         "reclaim_pending_bytes": record.reclaim_pending_bytes,
+        "deleted_at": record.deleted_at.map(time),
+        "kept_until": kept_until(record, keep),
+        "warnings": warnings(record),
         "nodes": nodes,
         "branches": app::branches::details(tree).iter().map(branches::view).collect::<Vec<_>>(),
     })
+}
+
+fn keep(state: &ApiState) -> Duration {
+    state.app.settings.keep_deleted
 }
 
 /// `GET /v1/servers`
@@ -86,7 +110,7 @@ pub async fn list(state: web::Data<ApiState>, caller: Caller, request: HttpReque
     let last = details.last().map(|detail| detail.record.id.to_string());
     let links = query.links(&state, &request, &page, last.as_deref(), details.len());
     Ok(HttpResponse::Ok().json(json!({
-        "servers": details.iter().map(view).collect::<Vec<_>>(),
+        "servers": details.iter().map(|detail| view(detail, keep(&state))).collect::<Vec<_>>(),
         "servers_links": links,
     })))
 }
@@ -94,14 +118,14 @@ pub async fn list(state: web::Data<ApiState>, caller: Caller, request: HttpReque
 /// `GET /v1/servers/{id}`
 pub async fn show(state: web::Data<ApiState>, caller: Caller, id: web::Path<String>) -> Answer {
     let detail = state.app.get_server(&caller.0, path_id("Server", &id)?).await?;
-    Ok(HttpResponse::Ok().json(json!({ "server": view(&detail) })))
+    Ok(HttpResponse::Ok().json(json!({ "server": view(&detail, keep(&state)) })))
 }
 
 /// `GET /v1/servers/{id}/tree`
 pub async fn tree(state: web::Data<ApiState>, caller: Caller, id: web::Path<String>) -> Answer {
     let tree = state.app.server_tree(&caller.0, path_id("Server", &id)?).await?;
     let joints = state.app.joints(&tree)?;
-    Ok(HttpResponse::Ok().json(json!({ "tree": tree_view(&tree, &joints) })))
+    Ok(HttpResponse::Ok().json(json!({ "tree": tree_view(&tree, &joints, keep(&state)) })))
 }
 
 /// `DELETE /v1/servers/{id}/tree?dry_run&tree_generation`
@@ -116,7 +140,7 @@ pub async fn delete_tree(
     match state.app.delete_tree(&caller.0, id, how).await? {
         app::Answer::Plan(view) => Ok(plan(&view)),
         app::Answer::Accepted((tree, operation_id)) => {
-            let view = tree_view(&tree, &state.app.joints(&tree)?);
+            let view = tree_view(&tree, &state.app.joints(&tree)?, keep(&state));
             let path = format!("operations/{operation_id}");
             Ok(accepted(&state, &request, ("tree", view), operation_id, path))
         }

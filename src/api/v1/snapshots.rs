@@ -160,6 +160,7 @@ pub(super) fn view(detail: &SnapshotDetail) -> Value {
         "size_bytes": detail.disks.iter().map(|(part, _)| part.size_bytes).sum::<u64>(),
         "disks": disks,
         "left_out": snapshot.left_out,
+        "image_id": snapshot.beside.as_ref().and_then(|beside| beside.image_id.as_deref()),
         "operation_id": detail.operation_id,
         "fault": snapshot.fault,
         "created_at": time(snapshot.created_at),

@@ -3,10 +3,11 @@
 
 use std::collections::BTreeMap;
 
+use chrono::NaiveDateTime;
 use serde::Deserialize;
 
 use crate::domain::disk::Attachment;
-use crate::domain::server::{AttachedVolume, ServerAction, ServerFacts, ServerStatus};
+use crate::domain::server::{AttachedVolume, ServerAction, ServerFacts, ServerState, ServerStatus};
 use crate::ids::ServerId;
 
 #[derive(Deserialize)]
@@ -58,6 +59,10 @@ struct Flavor {
 }
 
 impl Server {
+    pub(super) fn into_state(self) -> ServerState {
+        self.into_facts(Vec::new()).state()
+    }
+
     pub(super) fn into_facts(self, volumes: Vec<AttachedVolume>) -> ServerFacts {
         let image_id = match self.image {
             Some(Image::Of { id }) => Some(id),
@@ -127,6 +132,8 @@ struct Action {
     action: Option<String>,
     request_id: Option<String>,
     user_id: Option<String>,
+    start_time: Option<NaiveDateTime>,
+    message: Option<String>,
 }
 
 impl ActionsBody {
@@ -137,6 +144,8 @@ impl ActionsBody {
                 action: entry.action.unwrap_or_default(),
                 request_id: entry.request_id.unwrap_or_default(),
                 user_id: entry.user_id,
+                started_at: entry.start_time.map(|at| at.and_utc()),
+                failed: entry.message.is_some_and(|message| message == "Error"),
             })
             .collect()
     }

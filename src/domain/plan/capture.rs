@@ -2,10 +2,13 @@
 
 use crate::domain::disk::{DiskSnapshot, FoundDisk, LeftOut, Placement};
 use crate::domain::forest::Forest;
-use crate::domain::plan::{BranchChoice, LiveDisk, names_disk, refuse_busy, refuse_unsupported};
+use crate::domain::plan::{
+    BranchChoice, LiveDisk, names_disk, refuse_busy, refuse_state, refuse_unsupported, refuse_without_system_disk,
+    what_could_go,
+};
 use crate::domain::quota::Need;
-use crate::domain::server::{ServerFacts, ServerStatus};
-use crate::domain::snapshot::{Consistency, Snapshot};
+use crate::domain::server::{ServerFacts, ServerStatus, is_making_image};
+use crate::domain::snapshot::Consistency;
 use crate::error::{Error, Result};
 use crate::ids::{DiskSnapshotId, SnapshotId};
 
@@ -38,6 +41,8 @@ pub struct CaptureWorld<'a> {
     pub pause_allowed: std::result::Result<(), String>,
     /// Most nodes that one server may have.
     pub nodes_max: usize,
+    /// Whether the capture may go on beside an image that Nova makes of the server.
+    pub amid_image: bool,
 }
 
 /// One disk of the plan.
@@ -72,26 +77,12 @@ pub struct CapturePlan {
     pub needs: Vec<(String, Need)>,
 }
 
-/// Most snapshots that are named as what could go.
-const NAMED_MAX: usize = 3;
-
-/// At the limit nothing goes by itself; it is said what could: what nobody protects and where no two lines part, snapshots
-/// that a restore has taken first, then the oldest.
+/// At the limit nothing goes by itself; it is said what could.
 fn too_many(world: &CaptureWorld<'_>) -> Error {
     let forest = world.forest;
-    let mut could_go: Vec<&Snapshot> = forest
-        .nodes
-        .iter()
-        .filter(|node| !node.hidden && node.protection.is_none() && forest.current != Some(node.id))
-        .filter(|node| forest.children(Some(node.id)).len() < 2)
-        .collect();
-    could_go.sort_by_key(|node| (!node.safety, node.sequence));
-    let names: Vec<String> =
-        could_go.iter().take(NAMED_MAX).map(|node| format!("\"{}\" ({})", node.name, node.id)).collect();
-    let remedy = if names.is_empty() {
-        "Ask the cloud's operator to raise [capture] nodes_per_server.".to_owned()
-    } else {
-        format!("Delete what is not needed, for example {}.", names.join(", "))
+    let remedy = match what_could_go(forest, None) {
+        None => "Ask the cloud's operator to raise [capture] nodes_per_server.".to_owned(),
+        Some(names) => format!("Delete what is not needed, for example {names}."),
     };
     Error::conflict(format!(
         "Server {} already has {} snapshots, the most that one server may have.",
@@ -107,8 +98,10 @@ fn too_many(world: &CaptureWorld<'_>) -> Error {
 /// `Conflict` with the reason where it cannot be; `BadRequest` naming the field for a disk that is not there.
 pub fn plan(world: &CaptureWorld<'_>, request: &CaptureRequest) -> Result<CapturePlan> {
     let found: Vec<FoundDisk> = world.live.iter().map(|live| live.disk.clone()).collect();
-    refuse_unsupported(world.server, &found)?;
-    refuse_busy(world.server, &[ServerStatus::Active, ServerStatus::Shutoff, ServerStatus::Paused], "captured")?;
+    refuse_unsupported(world.server)?;
+    let refuse = if is_amid_image(world) { refuse_state } else { refuse_busy };
+    refuse(world.server, &[ServerStatus::Active, ServerStatus::Shutoff, ServerStatus::Paused], "captured")?;
+    refuse_without_system_disk(world.server, &found)?;
     if world.forest.nodes.len() >= world.nodes_max {
         return Err(too_many(world));
     }
@@ -217,7 +210,7 @@ fn parent_of(world: &CaptureWorld<'_>) -> Option<SnapshotId> {
 fn branch_of(world: &CaptureWorld<'_>) -> BranchChoice {
     match world.forest.current_branch {
         Some(branch) if parent_of(world).is_some() || !world.forest.has_nodes(branch) => BranchChoice::Continue(branch),
-        _ => BranchChoice::New(world.forest.free_branch_name()),
+        _ => BranchChoice::New(world.forest.free_branch_name(None)),
     }
 }
 
@@ -253,6 +246,10 @@ pub(super) fn gibibytes(bytes: u64) -> i64 {
     i64::try_from(bytes.div_ceil(1 << 30)).unwrap_or(i64::MAX)
 }
 
+fn is_amid_image(world: &CaptureWorld<'_>) -> bool {
+    world.amid_image && world.server.task_state.as_deref().is_some_and(is_making_image)
+}
+
 /// Pause or not, why, and what the level is without one.
 fn decide_pause(
     world: &CaptureWorld<'_>,
@@ -272,6 +269,9 @@ fn decide_pause(
         Consistency::None => Ok((false, "not asked for".to_owned(), Consistency::None)),
         _ if disks < 2 || to_take == 0 => {
             Ok((false, "one disk is at one moment by itself".to_owned(), Consistency::Crash))
+        }
+        Consistency::Auto if is_amid_image(world) => {
+            Ok((false, "Nova was making an image of the server and allows no pause then".to_owned(), Consistency::None))
         }
         Consistency::Crash => match &world.pause_allowed {
             Ok(()) => Ok((true, "asked for".to_owned(), Consistency::None)),

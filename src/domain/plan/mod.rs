@@ -3,12 +3,16 @@
 use serde::{Deserialize, Serialize};
 
 use crate::domain::disk::{DiskKind, FoundDisk, Layer, LayerRole};
+use crate::domain::forest::Forest;
 use crate::domain::server::{ServerFacts, ServerStatus};
+use crate::domain::snapshot::Snapshot;
 use crate::error::{Error, Result};
-use crate::ids::{BranchId, DiskId, LayerId};
+use crate::ids::{BranchId, DiskId, LayerId, SnapshotId};
 
 pub mod capture;
 pub mod delete;
+pub mod guard;
+pub mod image;
 pub mod restore;
 
 /// The branch that something happens on.
@@ -19,6 +23,25 @@ pub enum BranchChoice {
     Continue(BranchId),
     /// A new one of this name.
     New(String),
+}
+
+/// Most snapshots that are named as what could go.
+const NAMED_MAX: usize = 3;
+
+/// Names what could be deleted where a server has as many snapshots as it may have: what nobody protects and where no two lines
+/// part, except `spare`; snapshots that a restore has taken first, then the oldest.
+fn what_could_go(forest: &Forest, spare: Option<SnapshotId>) -> Option<String> {
+    let mut could_go: Vec<&Snapshot> = forest
+        .nodes
+        .iter()
+        .filter(|node| !node.hidden && node.protection.is_none())
+        .filter(|node| forest.current != Some(node.id) && spare != Some(node.id))
+        .filter(|node| forest.children(Some(node.id)).len() < 2)
+        .collect();
+    could_go.sort_by_key(|node| (!node.safety, node.sequence));
+    let named = could_go.iter().take(NAMED_MAX).map(|node| format!("\"{}\" ({})", node.name, node.id));
+    let names = named.collect::<Vec<_>>().join(", ");
+    (!names.is_empty()).then_some(names)
 }
 
 /// A live disk with what we know of it.
@@ -75,7 +98,7 @@ pub fn match_layers(server: &ServerFacts, found: &[FoundDisk], layers: &[Layer])
 ///
 /// # Errors
 /// `Conflict`, with the reason and what to do.
-pub fn refuse_unsupported(server: &ServerFacts, found: &[FoundDisk]) -> Result<()> {
+pub fn refuse_unsupported(server: &ServerFacts) -> Result<()> {
     if server.image_id.is_none() {
         return Err(Error::conflict(format!(
             "Server {} boots from a volume; only servers that boot from an image can be captured.",
@@ -94,14 +117,24 @@ pub fn refuse_unsupported(server: &ServerFacts, found: &[FoundDisk]) -> Result<(
             return Err(Error::conflict(format!(
                 "Server {} has an emulated TPM ({key}), whose content cannot be taken back.",
                 server.id
-            )));
+            ))
+            .remedy("Snapshot its volumes with Cinder; or rebuild it from an image, or resize it to a flavor, without a TPM."));
         }
     }
     for key in ["hw:ephemeral_encryption", "image:hw_ephemeral_encryption"] {
         if yes(key) {
-            return Err(Error::conflict(format!("The disks of server {} are encrypted by Nova ({key}).", server.id)));
+            return Err(Error::conflict(format!("The disks of server {} are encrypted by Nova ({key}).", server.id))
+                .remedy("Snapshot its volumes with Cinder; disks that Nova encrypts cannot be served."));
         }
     }
+    Ok(())
+}
+
+/// Refuses a server whose system disk no driver has found. Asked after its state: an offloaded one has none.
+///
+/// # Errors
+/// `Conflict`, with what to do.
+pub fn refuse_without_system_disk(server: &ServerFacts, found: &[FoundDisk]) -> Result<()> {
     if !found.iter().any(|disk| disk.kind == DiskKind::System) {
         return Err(Error::conflict(format!("No driver serves the system disk of server {}.", server.id))
             .remedy("Its disk must lie in the Ceph pool that [rbd] pool names (Nova's images_type = rbd)."));
@@ -118,6 +151,14 @@ pub fn refuse_busy(server: &ServerFacts, allowed: &[ServerStatus], act: &str) ->
         return Err(Error::conflict(format!("Nova is at work on server {} ({task}).", server.id))
             .remedy("Try again when that has finished."));
     }
+    refuse_state(server, allowed, act)
+}
+
+/// As [`refuse_busy`], for an act that no task of Nova's is in the way of.
+///
+/// # Errors
+/// `Conflict`, with the reason and what to do.
+pub fn refuse_state(server: &ServerFacts, allowed: &[ServerStatus], act: &str) -> Result<()> {
     if server.locked {
         return Err(Error::conflict(format!(
             "Server {} is locked{}.",
@@ -133,7 +174,10 @@ pub fn refuse_busy(server: &ServerFacts, allowed: &[ServerStatus], act: &str) ->
             server.id,
             server.status.as_str(),
             names.join(" or ")
-        )));
+        ))
+        .remedy(
+            "Bring it into such a state first: openstack server start, unpause, unshelve, unrescue, or resize confirm.",
+        ));
     }
     Ok(())
 }

@@ -7,7 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::disk::{DiskKind, DiskSnapshot, Layer, LayerRole, LeftOut, Placement};
 use crate::domain::forest::Forest;
-use crate::domain::plan::{BranchChoice, LiveDisk, names_disk, refuse_busy, refuse_unsupported};
+use crate::domain::plan::{
+    BranchChoice, LiveDisk, names_disk, refuse_busy, refuse_unsupported, refuse_without_system_disk,
+};
 use crate::domain::quota::Need;
 use crate::domain::server::{ServerFacts, ServerStatus};
 use crate::domain::snapshot::SnapshotStatus;
@@ -157,8 +159,9 @@ pub const NOT_BROUGHT_BACK: [&str; 5] = ["memory", "UEFI variables", "TPM", "fla
 pub fn plan(world: &RestoreWorld<'_>, request: &RestoreRequest) -> Result<RestorePlan> {
     let found: Vec<_> = world.live.iter().map(|live| live.disk.clone()).collect();
     let target = restorable(world, request.target)?;
-    refuse_unsupported(world.server, &found)?;
+    refuse_unsupported(world.server)?;
     refuse_busy(world.server, &[ServerStatus::Active, ServerStatus::Shutoff], "restored")?;
+    refuse_without_system_disk(world.server, &found)?;
 
     let (moves, whole) = moves(world, request)?;
     let leaves = if whole { leaves(world, &moves, &target.left_out) } else { vec![] };
@@ -199,16 +202,12 @@ pub fn plan(world: &RestoreWorld<'_>, request: &RestoreRequest) -> Result<Restor
         Some(node) if covers_all_live(world, node, &plan) => Safety::NotNeeded(node),
         _ if request.safety => Safety::Take(match world.forest.current_branch {
             Some(branch) => BranchChoice::Continue(branch),
-            None => BranchChoice::New(world.forest.free_branch_name()),
+            None => BranchChoice::New(world.forest.free_branch_name(request.branch_name.as_deref())),
         }),
         _ => Safety::Declined,
     };
     if matches!(plan.safety, Safety::Take(_)) && world.forest.nodes.len() >= world.nodes_max {
-        return Err(Error::conflict(format!(
-            "The safety snapshot would be one more than the {} snapshots that one server may have.",
-            world.nodes_max
-        ))
-        .remedy("Delete a snapshot first, or decline the safety snapshot and lose the present."));
+        return Err(consequences::one_too_many(world, request.target));
     }
     choose_branch(world, request, &mut plan)?;
     plan.needs = consequences::needs(world, &plan);
@@ -487,7 +486,7 @@ fn choose_branch(world: &RestoreWorld<'_>, request: &RestoreRequest, plan: &mut 
                 Safety::Take(BranchChoice::New(name)) => Some(name.as_str()),
                 _ => None,
             };
-            BranchChoice::New(world.forest.free_branch_name_besides(for_safety))
+            BranchChoice::New(world.forest.free_branch_name(for_safety))
         }
     });
     Ok(())

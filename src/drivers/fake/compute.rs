@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 
 use super::FakeCloud;
 use super::state::{OUR_USER, State};
@@ -79,9 +80,19 @@ impl Compute for FakeCloud {
         self.call("image_properties", |state| Ok(state.image_properties.clone())).await
     }
 
+    async fn image_name(&self, image_id: &str) -> Result<Option<String>> {
+        self.call("image_name", |state| Ok(state.glance.get(image_id).cloned())).await
+    }
+
     async fn actions(&self, id: ServerId) -> Result<Vec<ServerAction>> {
-        self.call("actions", |state| Ok(state.server(id)?.actions.iter().rev().take(ACTIONS_MAX).cloned().collect()))
-            .await
+        self.call("actions", |state| {
+            let actions = match state.servers_gone.get(&id) {
+                Some(actions) => actions,
+                None => &state.server(id)?.actions,
+            };
+            Ok(actions.iter().rev().take(ACTIONS_MAX).cloned().collect())
+        })
+        .await
     }
 
     async fn lock(&self, id: ServerId, reason: &str) -> Result<()> {
@@ -134,6 +145,14 @@ impl Compute for FakeCloud {
     async fn paused_servers(&self) -> Result<Vec<ServerId>> {
         self.call("paused_servers", |state| {
             Ok(state.servers.keys().copied().filter(|id| state.is_paused(*id)).collect())
+        })
+        .await
+    }
+
+    async fn changed_servers(&self, since: Option<DateTime<Utc>>) -> Result<Vec<ServerId>> {
+        self.call("changed_servers", |state| {
+            let gone = state.servers_gone.keys().filter(|_| since.is_some());
+            Ok(state.servers.keys().chain(gone).copied().collect())
         })
         .await
     }

@@ -4,7 +4,7 @@
 //! their place by their name, as images in a Ceph pool do; [`attached`] disks are volumes that Nova attaches, as Cinder's.
 //! Where it matters they behave like the real ones: quotas, attachment order, locks that stop the owner but not us, request
 //! ids, guests that write once more while they stop. What others do to the cloud (owner, guest, another administrator) is in
-//! [`owner`]; what goes wrong is in [`faults`]; [`dump`] prints all there is.
+//! [`owner`] and [`removal`]; what goes wrong is in [`faults`]; [`dump`] prints all there is.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -20,6 +20,7 @@ pub mod dump;
 pub mod faults;
 pub mod named;
 pub mod owner;
+pub mod removal;
 mod state;
 
 use faults::{Fault, Harm, When};

@@ -7,11 +7,12 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 
 use super::FakeCloud;
+use super::owner::blank_image;
 use super::state::{Image, NAMED, NOVAS, POOL, Picture, State, head_name};
 use crate::domain::disk::{Attachment, DiskFacts, DiskKind, Found, FoundDisk, Layer, LeftOut, Placement};
 use crate::domain::quota::Quota;
 use crate::domain::server::ServerFacts;
-use crate::drivers::{Call, Capabilities, Captured, NewLayer, SnapshotDriver, Source};
+use crate::drivers::{Call, Capabilities, Captured, NewLayer, SnapshotDriver, Source, StandIn};
 use crate::error::{Error, Result};
 use crate::ids::{DiskSnapshotId, LayerId};
 
@@ -26,6 +27,13 @@ fn parked_name(layer: LayerId) -> String {
 
 fn picture_name(id: DiskSnapshotId) -> String {
     format!("ratoon-{id}")
+}
+
+/// Metadata of what stands in for a head under the name by which Nova removes it.
+const STAND_IN: &str = "ratoon.stand_in";
+
+fn is_stand_in(image: &Image) -> bool {
+    image.metadata.contains_key(STAND_IN)
 }
 
 /// Trashed snapshots go with their last clone.
@@ -78,6 +86,9 @@ impl SnapshotDriver for Named {
                         continue;
                     }
                     let image = state.image(&id)?;
+                    if is_stand_in(image) {
+                        continue;
+                    }
                     let ours = |picture: &&Picture| !picture.name.starts_with("ratoon-");
                     found.disks.push(FoundDisk {
                         backend: NAMED.to_owned(),
@@ -282,12 +293,50 @@ impl SnapshotDriver for Named {
             .await
     }
 
+    async fn take_over(&self, head: &Layer, stand_in: StandIn) -> Result<bool> {
+        let expected = head_name(head.server_id, &head.key);
+        let (there, first) = self
+            .cloud
+            .call("list_images", |state| {
+                let image = state.images.get(&head.backend_id);
+                Ok((image.is_some(), image.is_some_and(|image| image.name == expected)))
+            })
+            .await?;
+        if there {
+            self.rename(&head.backend_id, &expected, &parked_name(head.id)).await?;
+        }
+        self.cloud
+            .call("place_stand_in", |state| {
+                if stand_in == StandIn::None {
+                    state.images.retain(|_, image| image.name != expected || !is_stand_in(image));
+                } else if (first || there && stand_in == StandIn::Always) && state.image_named(&expected).is_none() {
+                    let id = state.fresh("image");
+                    let mut image = blank_image(expected.clone(), 0);
+                    image.metadata.insert(STAND_IN.to_owned(), head.id.to_string());
+                    state.images.insert(id, image);
+                }
+                Ok(there)
+            })
+            .await
+    }
+
+    async fn bearer(&self, head: &Layer) -> Result<Option<String>> {
+        let expected = head_name(head.server_id, &head.key);
+        self.cloud
+            .call("list_images", |state| {
+                let there = state.image_named(&expected).map(str::to_owned);
+                Ok(there.filter(|id| state.images.get(id).is_some_and(|image| !is_stand_in(image))))
+            })
+            .await
+    }
+
     async fn heal_head(&self, head: &Layer) -> Result<bool> {
         let (own, expected) = (parked_name(head.id), head_name(head.server_id, &head.key));
         let lost = self
             .cloud
             .call("list_images", |state| {
                 let there = state.images.get(&head.backend_id).is_some_and(|image| image.name == own);
+                state.images.retain(|_, image| !there || image.name != expected || !is_stand_in(image));
                 Ok(there && state.image_named(&expected).is_none())
             })
             .await?;

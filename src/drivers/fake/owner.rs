@@ -15,7 +15,7 @@ pub const PROJECT: &str = "project";
 /// The owner's user id.
 pub const OWNER: &str = "owner";
 
-fn blank_image(name: String, gigabytes: u64) -> Image {
+pub(super) fn blank_image(name: String, gigabytes: u64) -> Image {
     Image {
         name,
         bytes: vec![0; SECTORS],
@@ -56,7 +56,10 @@ impl FakeCloud {
             metadata: BTreeMap::new(),
         };
         let mut state = self.state();
-        state.servers.insert(id, Server { facts, pending: None, actions: vec![], last_words: vec![] });
+        state.servers.insert(
+            id,
+            Server { facts, pending: None, keys: vec!["disk".to_owned()], actions: vec![], last_words: vec![] },
+        );
         let image = state.fresh("image");
         let mut disk = blank_image(head_name(id, "disk"), 1);
         disk.watchers.push(format!("server {id}"));
@@ -75,6 +78,9 @@ impl FakeCloud {
             disk.watchers.push(format!("server {server}"));
         }
         state.images.insert(image, disk);
+        if let Some(server) = state.servers.get_mut(&server) {
+            server.keys.push(key.to_owned());
+        }
     }
 
     /// Makes a volume that is free. Its name is how a person tells its clones apart from others'.
@@ -340,16 +346,11 @@ impl FakeCloud {
         power(&mut self.state(), id, "admin", "stop")
     }
 
-    /// The owner deletes the server. As Nova does, every image goes whose name begins with the server's id, but for those
-    /// with snapshots; volumes are let go.
+    /// The owner deletes the server, and nobody hears of it before it is gone.
     pub fn owner_delete_server(&self, id: ServerId) {
-        let mut state = self.state();
-        state.servers.remove(&id);
-        state.images.retain(|_, image| !image.name.starts_with(&id.to_string()) || !image.pictures.is_empty());
-        for volume in state.volumes.values_mut().filter(|volume| volume.attached_to == Some(id)) {
-            volume.attached_to = None;
-            volume.updated += 1;
-        }
+        // A server that is not there was deleted before.
+        let _ = self.state().note(id, "delete", OWNER);
+        self.nova_deletes(id);
     }
 
     /// Somebody renames an image of the pool by hand.
@@ -365,14 +366,40 @@ impl FakeCloud {
     /// # Errors
     /// When Nova is at work already.
     pub fn owner_create_image(&self, id: ServerId) -> Result<()> {
+        self.nova_images(id, "createImage", "image").map(drop)
+    }
+
+    /// As [`FakeCloud::owner_create_image`], for an image of a name, by `createImage` or `createBackup`. Returns Nova's request
+    /// and the image's id.
+    ///
+    /// # Errors
+    /// When Nova is at work already.
+    pub fn nova_images(&self, id: ServerId, action: &str, name: &str) -> Result<(String, String)> {
         let mut state = self.state();
-        state.note(id, "createImage", OWNER)?;
-        let facts = &mut state.server(id)?.facts;
-        if facts.task_state.is_some() {
+        state.note(id, action, OWNER)?;
+        let server = state.server(id)?;
+        if server.facts.task_state.is_some() {
             return Err(Error::conflict(format!("Nova is at work on server {id}.")));
         }
-        facts.task_state = Some("image_uploading".to_owned());
-        Ok(())
+        server.facts.task_state = Some("image_uploading".to_owned());
+        let request = server.actions.last().map(|action| action.request_id.clone()).unwrap_or_default();
+        let image = uuid::Uuid::now_v7().to_string();
+        state.glance.insert(image.clone(), name.to_owned());
+        Ok((request, image))
+    }
+
+    /// So long ago was all that was done to a server.
+    pub fn age_actions(&self, id: ServerId, by: chrono::TimeDelta) {
+        if let Ok(server) = self.state().server(id) {
+            for action in &mut server.actions {
+                action.started_at = action.started_at.map(|at| at - by);
+            }
+        }
+    }
+
+    /// An image that Nova has made is deleted: by its owner, or by Nova's rotation of backups.
+    pub fn delete_image(&self, image: &str) {
+        self.state().glance.remove(image);
     }
 
     /// Nova comes to the point where it takes a snapshot of the disk that bears the server's name just now.

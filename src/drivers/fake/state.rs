@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::faults::Faults;
+use crate::clock;
 use crate::domain::disk::{Attachment, DiskFacts};
 use crate::domain::server::{ServerAction, ServerFacts, ServerStatus};
 use crate::error::{Error, Result};
@@ -84,6 +85,8 @@ pub(super) struct Pending {
 pub(super) struct Server {
     pub facts: ServerFacts,
     pub pending: Option<Pending>,
+    /// The disks of its own that Nova makes it with.
+    pub keys: Vec<String>,
     /// Oldest first.
     pub actions: Vec<ServerAction>,
     /// Numbers of the writes that it made while stopping.
@@ -108,8 +111,12 @@ impl Default for Limits {
 #[derive(Debug, Clone, Default)]
 pub(super) struct State {
     pub servers: BTreeMap<ServerId, Server>,
+    /// What was done to those that were deleted.
+    pub servers_gone: BTreeMap<ServerId, Vec<ServerAction>>,
     /// Of the one image that all servers were made of.
     pub image_properties: BTreeMap<String, String>,
+    /// Names of the images in Glance that Nova has made of servers, by id.
+    pub glance: BTreeMap<String, String>,
     /// By the backend's id.
     pub images: BTreeMap<String, Image>,
     /// By id.
@@ -165,9 +172,20 @@ impl State {
 
     pub fn note(&mut self, id: ServerId, action: &str, user: &str) -> Result<()> {
         let request_id = self.fresh("req");
-        let line = ServerAction { action: action.to_owned(), request_id, user_id: Some(user.to_owned()) };
+        let line = ServerAction {
+            action: action.to_owned(),
+            request_id,
+            user_id: Some(user.to_owned()),
+            started_at: Some(clock::now()),
+            failed: false,
+        };
         self.server(id)?.actions.push(line);
         Ok(())
+    }
+
+    /// The disks of its own that a server has, or had before they were taken from under it, by key.
+    pub fn keys_of(&self, id: ServerId) -> Vec<String> {
+        self.servers.get(&id).map(|server| server.keys.clone()).unwrap_or_default()
     }
 
     /// The images that a server runs on, by key: every one whose name begins as Nova's names do.

@@ -132,7 +132,13 @@ impl Drop for Wait {
         // One that was given up early, because its request was, says nothing about the connection.
         if !self.answered && self.since.elapsed() >= self.shared.patience() {
             tracing::warn!("an act on Ceph was given up: the next one gets another connection");
-            self.shared.slot.lock().unwrap_or_else(PoisonError::into_inner).connection = None;
+            // Whoever connects holds the lock, and to let go of a connection asks Ceph: neither is for an async thread.
+            let shared = self.shared.clone();
+            let forget = move || shared.slot.lock().unwrap_or_else(PoisonError::into_inner).connection = None;
+            match tokio::runtime::Handle::try_current() {
+                Ok(runtime) => drop(runtime.spawn_blocking(forget)),
+                Err(_) => forget(),
+            }
         }
     }
 }

@@ -6,6 +6,7 @@ use super::history::SnapshotKind;
 use super::image::{Access, Image};
 use super::naming::{Role, SNAPSHOT_PREFIX, order, parse_head, role};
 use super::pool::Pool;
+use super::takeover::stands_in;
 use crate::domain::disk::{Attachment, DiskFacts, DiskKind, Found, FoundDisk, LeftOut};
 use crate::domain::server::ServerFacts;
 use crate::error::Result;
@@ -63,7 +64,7 @@ pub(super) fn discover(pool: &Pool, backend: &str, server: &ServerFacts) -> Resu
     for (key, kind, listed) in disks {
         // Renamed or deleted between the listing and here, or being removed: the caller looks again before it acts.
         let Some(image) = pool.open_name(&listed.name, Access::Read)? else { continue };
-        if image.id() != listed.id {
+        if image.id() != listed.id || stands_in(&image)? {
             continue;
         }
         found.disks.push(FoundDisk {

@@ -11,12 +11,12 @@ pub use super::discover::HeadImage;
 use super::image::Access;
 use super::pool::Pool;
 use super::prepare::{self, Wanted, discard, purge};
-use super::{discover, open, snapshot, swap};
+use super::{discover, open, snapshot, swap, takeover};
 use crate::clock;
 use crate::domain::disk::{Found, Layer, Placement};
 use crate::domain::quota::Quota;
 use crate::domain::server::ServerFacts;
-use crate::drivers::{Call, Capabilities, Captured, NewLayer, SnapshotDriver, Source};
+use crate::drivers::{Call, Capabilities, Captured, NewLayer, SnapshotDriver, Source, StandIn};
 use crate::error::Result;
 use crate::ids::{DiskSnapshotId, LayerId};
 
@@ -166,6 +166,7 @@ impl SnapshotDriver for RbdDriver {
     /// Nobody but operators can write to a parked image.
     async fn purge(&self, _call: &Call, layer: &Layer, origin: Option<DiskSnapshotId>) -> Result<bool> {
         let (pool, carriers, layer) = (self.pool_of(layer), self.carrier_pool_of(layer), layer.clone());
+        self.clear_new(pool.clone(), layer.id).await?;
         self.cluster
             .run("purge an RBD image", move |connection| {
                 let (pool, carriers) = open_all(connection, &pool, carriers.as_deref())?;
@@ -260,8 +261,28 @@ impl SnapshotDriver for RbdDriver {
         Ok(heads.iter().filter(|layer| !carried(layer)).cloned().collect())
     }
 
+    async fn take_over(&self, head: &Layer, stand_in: StandIn) -> Result<bool> {
+        let (pool, layer) = (self.pool_of(head), head.clone());
+        self.cluster
+            .run("take a head over", move |connection| {
+                takeover::take_over(&Pool::open(connection, &pool)?, &layer, stand_in)
+            })
+            .await
+    }
+
+    async fn bearer(&self, head: &Layer) -> Result<Option<String>> {
+        let (pool, layer) = (self.pool_of(head), head.clone());
+        self.cluster
+            .run_briefly("ask who bears a head's name", move |connection| {
+                takeover::bearer(&Pool::open(connection, &pool)?, &layer)
+            })
+            .await
+    }
+
     async fn heal_head(&self, head: &Layer) -> Result<bool> {
         let (pool, layer) = (self.pool_of(head), head.clone());
-        self.cluster.run("heal a head", move |connection| swap::heal(&Pool::open(connection, &pool)?, &layer)).await
+        self.cluster
+            .run("heal a head", move |connection| takeover::give_back(&Pool::open(connection, &pool)?, &layer))
+            .await
     }
 }

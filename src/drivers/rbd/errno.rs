@@ -19,9 +19,9 @@ pub(super) const EACCES: i32 = 13;
 pub(super) const EBUSY: i32 = 16;
 /// File exists.
 pub(super) const EEXIST: i32 = 17;
-/// No space left on device.
+/// Invalid argument.
 pub(super) const EINVAL: i32 = 22;
-/// See the module's text.
+/// No space left on device.
 pub(super) const ENOSPC: i32 = 28;
 /// Buffer too short.
 pub(super) const ERANGE: i32 = 34;

@@ -183,6 +183,7 @@ table! {
         fn rbd_close(ImageT) -> c_int;
         fn rbd_rename(IoctxT, *const c_char, *const c_char) -> c_int;
         fn rbd_remove(IoctxT, *const c_char) -> c_int;
+        fn rbd_create4(IoctxT, *const c_char, u64, OptionsT) -> c_int;
         fn rbd_clone3(IoctxT, *const c_char, *const c_char, IoctxT, *const c_char, OptionsT) -> c_int;
         fn rbd_image_options_create(*mut OptionsT);
         fn rbd_image_options_destroy(OptionsT);

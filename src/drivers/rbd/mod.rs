@@ -20,6 +20,7 @@ pub mod pool;
 mod prepare;
 mod snapshot;
 mod swap;
+mod takeover;
 
 pub use cluster::{Cluster, RbdConfig};
 pub use driver::{RbdDriver, RbdDriverConfig};

@@ -16,6 +16,8 @@ pub const META_ORIGIN: &str = "ratoon.origin";
 pub const META_OPERATION: &str = "ratoon.operation";
 /// Image metadata: when it was parked, RFC 3339.
 pub const META_PARKED: &str = "ratoon.parked";
+/// Image metadata: the layer that an empty image stands in for, under the name by which Nova removes it.
+pub const META_STAND_IN: &str = "ratoon.stand_in";
 /// All metadata of ours begin so. A clone inherits its parent's metadata, ours too: they are cleared first.
 pub const META_PREFIX: &str = "ratoon.";
 /// Settings of librbd itself, QoS limits among them.
@@ -46,12 +48,21 @@ pub fn layer_name(layer: LayerId) -> String {
     format!("{IMAGE_PREFIX}{layer}")
 }
 
+/// The name of the empty image that stands in for a head which is taken over, before it bears the head's name.
+#[must_use]
+pub fn stand_in_name(layer: LayerId) -> String {
+    format!("{IMAGE_PREFIX}stand-in.{layer}")
+}
+
 /// Whether a snapshot's name is of the kind that Nova gives to those through which it makes an image, and which it removes by
 /// the *image's name* afterwards: a uuid without dashes.
 #[must_use]
 pub fn is_novas_temporary(name: &str) -> bool {
     name.len() == 32 && name.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
+
+/// The snapshot by which Nova would take a resize back. It is removed with the disk that it lies on: nobody can revert then.
+pub const RESIZE_SNAPSHOT: &str = "nova-resize";
 
 /// The name of the empty image, in Glance's pool, that stands between a snapshot and the heads made of it.
 #[must_use]

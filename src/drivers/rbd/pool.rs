@@ -13,7 +13,7 @@ use std::ptr;
 use std::sync::Arc;
 
 use super::connection::{Connection, as_setup_fault, c_string, own_str};
-use super::errno::{self, ENOENT, check};
+use super::errno::{self, EEXIST, ENOENT, check};
 use super::image::{Access, Image, Shape};
 use super::librbd::{Api, ImageSpecT, ImageT, IoctxT, OptionsT, fill, option};
 use super::naming::IMAGE_PREFIX;
@@ -142,7 +142,17 @@ impl Pool {
         Ok(self.open_name(name, Access::Read)?.map(|image| image.id().to_owned()))
     }
 
-    /// Which image (id) bears a name. A stale name of one of our images is taken away and counts as free.
+    /// Which image (id) bears a name, looked at and nothing else: while somebody renames, a name may be nobody's.
+    ///
+    /// # Errors
+    /// As [`super::errno`] maps them.
+    pub fn listed_as(&self, name: &str) -> Result<Option<String>> {
+        let Some(id) = self.opens_as(name)? else { return Ok(None) };
+        Ok(self.name_of(&id)?.filter(|true_name| true_name == name).map(|_| id))
+    }
+
+    /// Which image (id) bears a name, for one who is about to rename. A stale name of one of our images is taken away and
+    /// counts as free.
     ///
     /// # Errors
     /// `Conflict` if the name is a stale one of an image that is not ours; else as [`super::errno`] maps them.
@@ -223,7 +233,7 @@ impl Pool {
     /// # Errors
     /// As [`super::errno`] maps them.
     pub fn clone_image(&self, parent: &str, snapshot: &str, into: &Self, child: &str, shape: &Shape) -> Result<()> {
-        let options = CloneOptions::new(self.api(), shape)?;
+        let options = ImageOptions::of_clone(self.api(), shape)?;
         let names: Vec<CString> = [parent, snapshot, child].into_iter().map(c_string).collect::<Result<_>>()?;
         // SAFETY: both ioctxs and the options are live, the strings terminated; nothing is kept after the call.
         let code = unsafe {
@@ -237,6 +247,24 @@ impl Pool {
             )
         };
         check(code, || format!("clone {}/{parent}@{snapshot} to {}/{child}", self.name, into.name))?;
+        Ok(())
+    }
+
+    /// Makes an empty image with no more than cloning needs; one of this name that is there is left as it is.
+    ///
+    /// # Errors
+    /// As [`super::errno`] maps them.
+    pub fn create_empty(&self, name: &str, size_bytes: u64) -> Result<()> {
+        let options = ImageOptions::new(self.api())?;
+        options.set(option::FEATURES, super::image::FEATURE_LAYERING)?;
+        options.set(option::ORDER, 22)?; // objects of 4 MiB
+        let c_name = c_string(name)?;
+        // SAFETY: the ioctx and the options are live, the string terminated; nothing is kept after the call.
+        let code = unsafe { (self.api().rbd_create4)(self.io, c_name.as_ptr(), size_bytes, options.raw) };
+        if code == -EEXIST {
+            return Ok(());
+        }
+        check(code, || format!("create RBD image {}/{name}", self.name))?;
         Ok(())
     }
 
@@ -265,17 +293,21 @@ impl Drop for Pool {
 }
 
 /// `rbd_image_options_t`, freed when dropped.
-struct CloneOptions {
+struct ImageOptions {
     api: &'static Api,
     raw: OptionsT,
 }
 
-impl CloneOptions {
-    fn new(api: &'static Api, shape: &Shape) -> Result<Self> {
+impl ImageOptions {
+    fn new(api: &'static Api) -> Result<Self> {
         let mut raw: OptionsT = ptr::null_mut();
         // SAFETY: `raw` is a place for the handle.
         unsafe { (api.rbd_image_options_create)(&raw mut raw) };
-        let options = Self { api, raw };
+        Ok(Self { api, raw })
+    }
+
+    fn of_clone(api: &'static Api, shape: &Shape) -> Result<Self> {
+        let options = Self::new(api)?;
         options.set(option::CLONE_FORMAT, 2)?;
         options.set(option::FEATURES, shape.features)?;
         options.set(option::ORDER, shape.order)?;
@@ -295,12 +327,12 @@ impl CloneOptions {
     fn set(&self, option: i32, value: u64) -> Result<()> {
         // SAFETY: the options are live.
         let code = unsafe { (self.api.rbd_image_options_set_uint64)(self.raw, option, value) };
-        check(code, || format!("set option {option} of a clone to {value}"))?;
+        check(code, || format!("set option {option} of an image to {value}"))?;
         Ok(())
     }
 }
 
-impl Drop for CloneOptions {
+impl Drop for ImageOptions {
     fn drop(&mut self) {
         // SAFETY: made by rbd_image_options_create, not used after this.
         unsafe { (self.api.rbd_image_options_destroy)(self.raw) };

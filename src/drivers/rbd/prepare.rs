@@ -1,7 +1,8 @@
 //! A new layer out of a snapshot: a copy-on-write clone under a name of ours, by way of a carrier where Nova needs one.
 //!
-//! Takes as long as a few writes, whatever the size. Whoever dies in between leaves an image without `ratoon.layer`, which
-//! is set last: it is thrown away and made again. (librbd itself may die in the middle of a clone, before the child is
+//! Takes as long as a few writes, whatever the size; a copy (a clone that is flattened) as long as its bytes. Whoever dies in
+//! between leaves an image without `ratoon.layer`, which is set last: it is thrown away and made again, but a copy that was
+//! begun goes on. (librbd itself may die in the middle of a clone, before the child is
 //! known to its parent; such an image opens well and must not be used.)
 
 use std::collections::BTreeMap;
@@ -14,7 +15,7 @@ use super::image::{
 };
 use super::naming::{
     CARRIER_SNAPSHOT, META_CONF_PREFIX, META_LAYER, META_OPERATION, META_ORIGIN, META_PREFIX, META_SERVER,
-    head_name_of, is_novas_temporary, layer_name, snapshot_name,
+    RESIZE_SNAPSHOT, head_name_of, is_novas_temporary, layer_name, snapshot_name,
 };
 use super::open;
 use super::pool::Pool;
@@ -52,11 +53,20 @@ pub(super) fn prepare(pool: &Pool, carriers: Option<&Pool>, wanted: &Wanted) -> 
     if let Some(id) = pool.holder(&name)?
         && let Some(image) = pool.open_id(&id, Access::Read)?
     {
-        if image.metadata()?.get(META_LAYER) == Some(&wanted.new.id.to_string()) {
+        let metadata = image.metadata()?;
+        if metadata.get(META_LAYER) == Some(&wanted.new.id.to_string()) {
             if image.size_bytes()? < wanted.new.size_bytes_min {
                 drop(image);
                 grow(&need(pool, &id, &name)?, wanted.new.size_bytes_min)?;
             }
+            return Ok(id);
+        }
+        // A copy takes as long as there are bytes; one that was begun goes on where it was.
+        let marked = metadata.get(META_OPERATION) == Some(&wanted.operation_id.to_string())
+            && metadata.get(META_ORIGIN) == Some(&wanted.origin.to_string());
+        if wanted.new.copied && marked {
+            drop(image);
+            finish(&need(pool, &id, &name)?, wanted)?;
             return Ok(id);
         }
         remove_unused(pool, image, &name)?;
@@ -98,12 +108,21 @@ fn make(pool: &Pool, carriers: Option<&Pool>, wanted: &Wanted, name: &str) -> Re
     let id = pool.holder(name)?.ok_or_else(|| pool.missing("just made", name))?;
     let image = need(pool, &id, name)?;
     mark(&image, wanted, &settings)?;
-    if wanted.new.copied {
-        image.flatten()?;
-    }
-    grow(&image, wanted.new.size_bytes_min)?;
-    image.set_metadata(META_LAYER, &wanted.new.id.to_string())?;
+    finish(&image, wanted)?;
     Ok(id)
+}
+
+/// What is left to do on a clone that bears its marks; the last of them says that it is whole.
+fn finish(image: &Image, wanted: &Wanted) -> Result<()> {
+    if wanted.new.copied
+        && image.parent()?.is_some()
+        && let Err(error) = image.flatten()
+        && image.parent()?.is_some()
+    {
+        return Err(error); // else an earlier try, whose caller had given up, came to its end just now
+    }
+    grow(image, wanted.new.size_bytes_min)?;
+    image.set_metadata(META_LAYER, &wanted.new.id.to_string())
 }
 
 fn clone(
@@ -133,7 +152,7 @@ fn mark(image: &Image, wanted: &Wanted, settings: &BTreeMap<String, String>) -> 
     }
     image.set_metadata(META_SERVER, &wanted.layer.server_id.to_string())?;
     image.set_metadata(META_ORIGIN, &wanted.origin.to_string())?;
-    image.set_metadata(META_OPERATION, &wanted.operation_id.to_string())
+    image.set_metadata(META_OPERATION, &wanted.operation_id.to_string()) // last: it says that all marks are there
 }
 
 fn settings(image: &Image) -> Result<BTreeMap<String, String>> {
@@ -176,6 +195,7 @@ pub(super) fn purge(pool: &Pool, carriers: Option<&Pool>, layer: &Layer, origin:
         }
         Some(_) => {
             if let Some(image) = pool.open_id(&layer.backend_id, Access::Read)? {
+                let image = without_resize(pool, image, &name)?;
                 remove_unused(pool, image, &name)?;
             }
         }
@@ -189,9 +209,9 @@ pub(super) fn purge(pool: &Pool, carriers: Option<&Pool>, layer: &Layer, origin:
     }
 }
 
-/// What Nova may have left on a new layer that bore the head's name for a moment, because a swap was taken back: the snapshot
-/// through which it was making an image. Nova removes it by the name that the layer no longer bears, so it would stay for
-/// ever. Nobody else could have put it there: the layer was made for one operation.
+/// What Nova may have left on a layer that bore the head's name until a moment ago (the old head of a swap, or the new one of a
+/// swap that was taken back): the snapshot through which it was making an image. Nova removes it by the name that the layer
+/// no longer bears, so it would stay for ever.
 pub(super) fn leftovers(pool: &Pool, new: LayerId) -> Result<Vec<Snapshot>> {
     let Some(id) = pool.holder(&layer_name(new))? else { return Ok(vec![]) };
     let Some(image) = pool.open_id(&id, Access::Read)? else { return Ok(vec![]) };
@@ -220,6 +240,17 @@ pub(super) fn clear(pool: &Pool, new: LayerId) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Nova looks for its snapshot of a resize under the head's name, and does not find it where the head was taken.
+fn without_resize(pool: &Pool, image: Image, name: &str) -> Result<Image> {
+    if image.snapshot(RESIZE_SNAPSHOT)?.is_none() {
+        return Ok(image);
+    }
+    let id = image.id().to_owned();
+    drop(image);
+    need(pool, &id, name)?.remove_snapshot(RESIZE_SNAPSHOT)?;
+    pool.open_id(&id, Access::Read)?.ok_or_else(|| pool.missing(&id, name))
 }
 
 fn remove_unused(pool: &Pool, image: Image, name: &str) -> Result<()> {

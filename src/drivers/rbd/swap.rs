@@ -1,7 +1,7 @@
 //! The head gives up the name that Nova expects, another layer takes it: two renames, 0.05 s each, any size.
 //!
 //! Ceph has no rename of two images at once, so between the renames nobody bears the name. What may happen there:
-//! - **we die.** The next call, or the sweep ([`heal`]), finds nobody under the name and gives it to `next`.
+//! - **we die.** The next call, or the sweep ([`super::takeover::give_back`]), finds nobody under the name and gives it to `next`.
 //! - **somebody opens the old head just before the first rename** (an administrator's `server start` passes Nova's lock):
 //!   he writes to an image that is being parked. So its watchers are read before, between and after; whoever is found
 //!   gets his name back, and the caller a conflict that passes. After the second rename only the *old* head's users
@@ -121,20 +121,6 @@ impl Swap<'_> {
     fn users_of(&self, layer: &Layer) -> Result<Vec<String>> {
         open::find(self.pool, layer, Access::Read)?.map_or_else(|| Ok(Vec::new()), |image| image.watchers())
     }
-}
-
-/// Gives a layer the name that Nova expects, if nobody bears it and the layer is there under its own. Whether it did.
-pub(super) fn heal(pool: &Pool, layer: &Layer) -> Result<bool> {
-    let name = head_name_of(layer);
-    if pool.holder(&name)?.is_some() {
-        return Ok(false);
-    }
-    let own = layer_name(layer.id);
-    if pool.name_of(&layer.backend_id)?.as_deref() != Some(own.as_str()) {
-        return Ok(false);
-    }
-    pool.rename(&layer.backend_id, &own, &name)?;
-    Ok(true)
 }
 
 fn in_use(label: &str, users: &[String]) -> Error {

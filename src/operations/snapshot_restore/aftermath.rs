@@ -21,7 +21,13 @@ impl SnapshotRestore {
         }
         for outgoing in &self.params.outgoing {
             let mut layer = tree.layer(outgoing.layer)?.clone();
-            match cx.world.drivers.get(&layer.backend)?.label(&call, &layer, true).await {
+            let driver = cx.world.drivers.get(&layer.backend)?;
+            // An image that Nova began of the old head a moment before it gave up its name: Nova looks for its snapshot on the
+            // new one.
+            if let Err(error) = driver.clear(&layer).await {
+                failed = Some(error);
+            }
+            match driver.label(&call, &layer, true).await {
                 Ok(mark) => {
                     layer.parked_mark = mark;
                     layers.push(layer);

@@ -35,8 +35,27 @@ impl SnapshotRestore {
         })
     }
 
+    /// A parked disk that is used again must still hold what was parked: anybody who may attach it may have written to it
+    /// since the plan was made.
+    async fn reused_must_be_untouched(&self, cx: &StepContext<'_>, tree: &ServerTree) -> Result<()> {
+        for incoming in self.params.incoming.iter().filter(|incoming| incoming.origin == Origin::Reused) {
+            let layer = tree.layer(incoming.layer)?;
+            let parts = tree.disks_of(self.params.target);
+            let Some(part) = parts.into_iter().find(|part| layer.equals == Some(part.origin)) else { continue };
+            if !cx.world.drivers.get(&layer.backend)?.equals(layer, source(tree, part)?).await? {
+                return Err(Error::conflict(format!(
+                    "The parked disk {} ({}) was used after this restore was asked for.",
+                    layer.key, layer.backend_id
+                ))
+                .remedy("Ask again: the disk will be made from the snapshot."));
+            }
+        }
+        Ok(())
+    }
+
     pub(super) async fn prepare(&mut self, cx: &StepContext<'_>) -> Result<()> {
         let tree = cx.tree().await?;
+        self.reused_must_be_untouched(cx, &tree).await?;
         let call = cx.call();
         let mut jobs = Vec::new();
         for (incoming, part) in self.cloned() {
@@ -92,7 +111,7 @@ impl SnapshotRestore {
         if self.moves_disks() && self.state.rest_mark.is_none() {
             self.state.rest_mark = self.newest_request(cx).await?;
         }
-        Ok(())
+        self.reused_must_be_untouched(cx, &tree).await // stopping takes minutes
     }
 
     pub(super) async fn safety(&mut self, cx: &StepContext<'_>) -> Result<()> {
@@ -242,7 +261,13 @@ impl SnapshotRestore {
     async fn swap_back(&self, cx: &StepContext<'_>) -> Result<()> {
         let tree = cx.tree().await?;
         for (head, next) in self.swaps(&tree)?.iter().rev() {
-            cx.world.drivers.get(&head.backend)?.swap(&cx.call(), next, head).await?;
+            let driver = cx.world.drivers.get(&head.backend)?;
+            // What Nova has looked for in vain while another disk bore the name, it does not look for again. What it still
+            // needs cannot be cleared, and bears the right name again in a moment.
+            if let Err(error) = driver.clear(head).await {
+                tracing::info!(error = %error.chain(), "Nova may need what it has left on a disk that gets its name back");
+            }
+            driver.swap(&cx.call(), next, head).await?;
         }
         Ok(())
     }

@@ -16,13 +16,14 @@
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use crate::domain::disk::Attachment;
 use crate::domain::operation::Operation;
 use crate::drivers::NewLayer;
 use crate::error::{Error, Result};
 use crate::ids::{BranchId, DiskSnapshotId, LayerId, SnapshotId};
-use crate::operations::{Reversal, Step, StepContext, Work, typed, untyped, volume_order};
+use crate::operations::{Reversal, Step, StepContext, Work, state_of, typed, untyped, volume_order};
 
 mod aftermath;
 mod disks;
@@ -51,6 +52,9 @@ pub const STEPS: [Step; 13] = [
     Step { name: "unlock", reversal: Reversal::Forward },
     Step { name: "prune", reversal: Reversal::Optional },
 ];
+
+/// Bytes: a copy that comes along slower than this hangs.
+const COPIED_A_SECOND_MIN: u64 = 16 << 20;
 
 /// How a new head comes to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -181,14 +185,8 @@ impl SnapshotRestore {
     /// # Errors
     /// `Internal` when the row cannot be read.
     pub fn load(operation: &Operation) -> Result<Self> {
-        let state = if operation.state.is_null() { State::default() } else { typed("state", &operation.state)? };
+        let state = state_of(operation)?;
         Ok(Self { params: typed("parameters", &operation.params)?, state })
-    }
-
-    /// Number of steps, for the row.
-    #[must_use]
-    pub fn steps_total() -> i32 {
-        STEPS.len() as i32
     }
 
     /// Whether the server has to be stopped, or anything else done to it.
@@ -241,6 +239,11 @@ impl Work for SnapshotRestore {
     /// A server that we have stopped does not wait for the next engine.
     fn may_rest(&self) -> bool {
         !self.state.down
+    }
+
+    fn allowance(&self, step: &'static str) -> Duration {
+        let copied = self.params.incoming.iter().filter(|incoming| step == "prepare" && incoming.copied);
+        Duration::from_secs(copied.map(|incoming| incoming.size_bytes_min / COPIED_A_SECOND_MIN).sum())
     }
 
     fn state(&self) -> Result<serde_json::Value> {

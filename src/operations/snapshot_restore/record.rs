@@ -56,12 +56,12 @@ impl SnapshotRestore {
 
     /// A server that stays stopped equals the node that came back whole, until something starts it.
     async fn equals_afterwards(&self, cx: &StepContext<'_>) -> Result<Option<(crate::ids::SnapshotId, String)>> {
-        if self.was_running() || !self.params.whole || self.server_is_gone(cx).await? {
+        if self.was_running() || !self.params.whole || self.server_is_gone(cx).await? || !self.has_rested(cx).await? {
             return Ok(None);
         }
         // In this order: whatever starts the server after the look is newer than the mark.
         let actions = cx.world.compute.actions(cx.operation.server_id).await?;
-        let server = cx.world.compute.server(cx.operation.server_id).await?;
+        let server = cx.world.compute.state(cx.operation.server_id).await?;
         if server.status != ServerStatus::Shutoff || server.task_state.is_some() {
             return Ok(None);
         }
@@ -110,10 +110,11 @@ impl SnapshotRestore {
         }
         change.branches_gone.extend(self.params.safety_branch_new);
         for incoming in &self.params.incoming {
-            let mut layer = self.layer(&tree, incoming.layer)?;
-            if layer.role != LayerRole::Preparing {
+            // Done a second time, what is forgotten is not there any more.
+            if tree.find_layer(incoming.layer).is_none_or(|layer| layer.role != LayerRole::Preparing) {
                 continue;
             }
+            let mut layer = self.layer(&tree, incoming.layer)?;
             if self.state.used && !layer.backend_id.is_empty() {
                 layer.role = LayerRole::Parked;
                 if !incoming.named {

@@ -2,7 +2,7 @@
 
 use super::{LOCK_PREFIX, SnapshotRestore};
 use crate::domain::server::{ServerFacts, ServerStatus, may_have_run_since};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result, if_found};
 use crate::operations::{StepContext, power};
 
 impl SnapshotRestore {
@@ -15,7 +15,7 @@ impl SnapshotRestore {
     pub(super) async fn lock(&mut self, cx: &StepContext<'_>) -> Result<()> {
         let id = cx.operation.server_id;
         let reason = Self::lock_reason(cx);
-        let server = cx.world.compute.server(id).await?;
+        let server = cx.world.compute.state(id).await?;
         if server.locked && server.locked_reason.as_deref() != Some(reason.as_str()) {
             return Err(Error::conflict("The server has been locked by its owner.")
                 .remedy("Unlock it with: openstack server unlock"));
@@ -23,7 +23,11 @@ impl SnapshotRestore {
         if !server.locked {
             cx.world.compute.lock(id, &reason).await?;
         }
-        let server = power::idle(cx, cx.world.settings.stop_timeout).await?;
+        power::idle(cx, cx.world.settings.stop_timeout).await?;
+        let server = cx.world.compute.server(id).await?;
+        if let Some(task) = &server.task_state {
+            return Err(Error::conflict(format!("Nova is at work on the server ({task}).")).retryable());
+        }
         self.state.was_running = match server.status {
             ServerStatus::Active => Some(true),
             ServerStatus::Shutoff => Some(false),
@@ -50,15 +54,19 @@ impl SnapshotRestore {
     /// What is parked equals the safety snapshot, and what stays equals the node, only if nobody (an administrator passes our
     /// lock) has run the server since it came to rest. An engine may have been dead for hours in between.
     pub(super) async fn must_have_rested(&self, cx: &StepContext<'_>) -> Result<()> {
-        let Some(mark) = &self.state.rest_mark else { return Ok(()) };
+        if self.has_rested(cx).await? {
+            return Ok(());
+        }
+        Err(Error::conflict("Somebody has run the server while its restore was under way.")
+            .remedy("Ask again: the plan will be made for what its disks hold then."))
+    }
+
+    pub(super) async fn has_rested(&self, cx: &StepContext<'_>) -> Result<bool> {
+        let Some(mark) = &self.state.rest_mark else { return Ok(true) };
         let us = cx.world.compute.own_user_id().await?;
         let mut actions = cx.world.compute.actions(cx.operation.server_id).await?;
         actions.retain(|action| action.request_id == *mark || action.user_id.as_deref() != Some(us.as_str()));
-        if may_have_run_since(&actions, mark) {
-            return Err(Error::conflict("Somebody has run the server while its restore was under way.")
-                .remedy("Ask again: the plan will be made for what its disks hold then."));
-        }
-        Ok(())
+        Ok(!may_have_run_since(&actions, mark))
     }
 
     /// Without a safety snapshot nothing would keep what a server has written since, and a disk that stays would not be the
@@ -87,10 +95,7 @@ impl SnapshotRestore {
     /// Takes our lock off; a lock of anybody else's is not ours to take.
     pub(super) async fn unlock(&mut self, cx: &StepContext<'_>) -> Result<()> {
         let id = cx.operation.server_id;
-        let server = match cx.world.compute.server(id).await {
-            Err(error) if error.kind() == Kind::NotFound => return Ok(()),
-            other => other?,
-        };
+        let Some(server) = if_found(cx.world.compute.state(id).await)? else { return Ok(()) };
         if server.locked && server.locked_reason.as_deref() == Some(Self::lock_reason(cx).as_str()) {
             cx.world.compute.unlock(id).await?;
         }
@@ -109,10 +114,7 @@ impl SnapshotRestore {
         if !self.was_running() || !self.moves_disks() {
             return Ok(());
         }
-        let started = match power::start(cx).await {
-            Err(error) if error.kind() == Kind::NotFound => Ok(()),
-            other => other,
-        };
+        let started = if_found(power::start(cx).await).map(drop);
         // One that cannot be started does not come up by our staying.
         self.state.down = started.as_ref().is_err_and(Error::is_retryable);
         started
@@ -134,8 +136,9 @@ impl SnapshotRestore {
     /// Before anything is put back: if somebody (an administrator passes our lock) runs the server on the new disks, what the
     /// guest has written there exists nowhere else. The disks are then kept, parked.
     pub(super) async fn note_use(&mut self, cx: &StepContext<'_>) -> Result<()> {
-        let server = cx.world.compute.server(cx.operation.server_id).await?;
-        if server.status != ServerStatus::Shutoff && !self.state.used {
+        let server = cx.world.compute.state(cx.operation.server_id).await?;
+        let ran = server.status != ServerStatus::Shutoff || !self.has_rested(cx).await?;
+        if ran && !self.state.used {
             self.state.used = true;
             let warning =
                 "The server was started before its restore was recorded; the disks that it ran on are kept, parked.";
@@ -146,15 +149,12 @@ impl SnapshotRestore {
 
     /// Whether the server was deleted while the operation ran.
     pub(super) async fn server_is_gone(&self, cx: &StepContext<'_>) -> Result<bool> {
-        match cx.world.compute.server(cx.operation.server_id).await {
-            Err(error) if error.kind() == Kind::NotFound => Ok(true),
-            other => other.map(|_| false),
-        }
+        Ok(if_found(cx.world.compute.state(cx.operation.server_id).await)?.is_none())
     }
 
     /// Refuses, for now, while Nova is doing anything with the server, or it is not stopped any more.
     pub(super) async fn nova_must_rest(&self, cx: &StepContext<'_>) -> Result<()> {
-        let server = cx.world.compute.server(cx.operation.server_id).await?;
+        let server = cx.world.compute.state(cx.operation.server_id).await?;
         if let Some(task) = &server.task_state {
             return Err(Error::conflict(format!("Nova is at work on the server ({task}).")).retryable());
         }

@@ -121,6 +121,18 @@ impl User {
         body["volume"]["status"].as_str().unwrap_or_default().to_owned()
     }
 
+    /// Waits until the guest has come up since its last start: one that still boots lets no disk go, and Nova asks it for
+    /// minutes.
+    pub async fn guest_is_up(&self, server: &str) {
+        let path = format!("servers/{server}/action");
+        until("the guest is up", async || {
+            let ask = Some(json!({"os-getConsoleOutput": {}}));
+            let (_, body) = self.compute(reqwest::Method::POST, &path, ask).await;
+            body["output"].as_str().is_some_and(|console| console.contains("GUEST up"))
+        })
+        .await;
+    }
+
     async fn identity(&self, method: reqwest::Method, path: &str) -> Value {
         self.send(method, format!("{}/{path}", env("OS_AUTH_URL")), None).await.1
     }

@@ -259,6 +259,7 @@ async fn replace_a_volume(demo: &User, made: &Made) {
         nova.unpause(id).await.unwrap();
     }
     status_is(&nova, id, ServerStatus::Active).await;
+    demo.guest_is_up(&server).await;
     nova.unlock(id).await.unwrap();
     nova.unlock(id).await.unwrap();
     assert!(!nova.server(id).await.unwrap().locked);

@@ -10,3 +10,4 @@ mod faults;
 mod prepare;
 mod snapshot;
 mod swap;
+mod takeover;

@@ -254,3 +254,53 @@ async fn a_copy_has_the_same_bytes_and_hangs_on_nothing() {
     bench.driver.discard(&bench.call, source, &new).await.unwrap();
     assert!(bench.traces().len() < before.len(), "the snapshot is gone, and no carrier was made");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_that_was_begun_goes_on() {
+    let Some(bench) = bench() else { return };
+    let head = bench.disk("disk", &[]);
+    let (origin, snapshot) = bench.captured(&head).await;
+    let source = Source { layer: &head, origin, backend_id: &snapshot };
+    let before = bench.traces();
+    for died_behind_the_copy in [false, true] {
+        let new = NewLayer { id: bench.layer_id(), size_bytes_min: 2 * SIZE, copied: true };
+        // As one whose maker died before it was flattened, or right after: a clone that bears all marks but the last.
+        let (taken, spec) = (format!("vms/{}_disk@ratoon-{origin}", bench.server), format!("vms/ratoon.{}", new.id));
+        bench.rbd(&["clone", "--rbd-default-clone-format", "2", &taken, &spec]);
+        for (key, value) in [("origin", origin.to_string()), ("operation", bench.call.operation_id.to_string())] {
+            bench.rbd(&["image-meta", "set", &spec, &format!("ratoon.{key}"), &value]);
+        }
+        if died_behind_the_copy {
+            bench.rbd(&["flatten", "--no-progress", &spec]);
+        }
+        let begun = bench.id_of(&spec);
+
+        assert_eq!(bench.driver.prepare(&bench.call, source, &new).await.unwrap(), begun, "it is the same image");
+        let info = bench.info(&spec);
+        assert!(info.get("parent").is_none());
+        assert_eq!(info["size"], 2 * SIZE, "it is grown");
+        assert!(bench.bytes(&spec).starts_with(&bench.bytes(&taken)));
+        assert_eq!(bench.meta(&spec)["ratoon.layer"], new.id.to_string());
+
+        bench.driver.discard(&bench.call, source, &new).await.unwrap();
+        assert_eq!(bench.traces(), before);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_parked_layer_goes_with_novas_snapshot_of_a_resize_and_stays_for_any_other() {
+    let Some(bench) = bench() else { return };
+    let head = bench.disk("disk", &[]);
+    let (origin, _, next) = bench.prepared(&head).await;
+    let spec = format!("vms/ratoon.{}", next.id);
+    for snapshot in ["nova-resize", "somebodys"] {
+        bench.rbd(&["snap", "create", "--no-progress", &format!("{spec}@{snapshot}")]);
+    }
+    let error = bench.driver.purge(&bench.call, &next, Some(origin)).await.unwrap_err();
+    assert!(error.kind() == Kind::Conflict && error.to_string().contains("somebodys"), "{error}");
+    bench.rbd(&["snap", "rm", "--no-progress", &format!("{spec}@somebodys")]);
+    for _ in 0..2 {
+        assert!(bench.driver.purge(&bench.call, &next, Some(origin)).await.unwrap());
+    }
+    assert!(!bench.traces().iter().any(|trace| trace.contains(&next.id.to_string())));
+}

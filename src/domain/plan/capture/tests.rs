@@ -20,6 +20,7 @@ pub struct Scene {
     pub unchanged_since: Option<SnapshotId>,
     pub pause_allowed: std::result::Result<(), String>,
     pub nodes_max: usize,
+    pub amid_image: bool,
 }
 
 pub fn placement(backend: &str) -> Placement {
@@ -59,6 +60,7 @@ impl Scene {
             unchanged_since: None,
             pause_allowed: Ok(()),
             nodes_max: 64,
+            amid_image: false,
         };
         for disk in disks {
             scene.attach(disk);
@@ -173,6 +175,7 @@ impl Scene {
             placement: &placement,
             pause_allowed: self.pause_allowed.clone(),
             nodes_max: self.nodes_max,
+            amid_image: self.amid_image,
         };
         plan(&world, &CaptureRequest { consistency, exclude })
     }
@@ -209,6 +212,7 @@ fn a_server_that_cannot_be_captured_is_refused_with_the_reason() {
         let error = scene.capture(Consistency::Auto, &[]).unwrap_err();
         assert_eq!(error.kind(), Kind::Conflict, "{name}");
         assert!(error.chain().contains(word), "{name}: {}", error.chain());
+        assert!(error.remedy_text().is_some(), "{name}: what to do?");
     }
 }
 
@@ -451,4 +455,42 @@ fn a_disk_that_its_backend_does_not_support_must_be_left_out() {
     let plan = scene.capture(Consistency::Auto, &["data"]).unwrap();
     assert_eq!(plan.disks.len(), 1);
     assert_eq!((plan.pause, plan.level_without_pause), (false, Consistency::Crash), "one disk is left");
+}
+
+#[test]
+fn beside_an_image_of_novas_a_server_is_captured_without_a_pause() {
+    for (status, disks, level, why) in [
+        (ServerStatus::Active, &["disk", "data"][..], Consistency::None, "allows no pause"),
+        (ServerStatus::Active, &["disk"][..], Consistency::Crash, "one disk"),
+        (ServerStatus::Shutoff, &["disk", "data"][..], Consistency::Crash, "stopped"),
+        (ServerStatus::Paused, &["disk", "data"][..], Consistency::Crash, "paused already"),
+    ] {
+        let mut scene = Scene::new(&[], None, "main", disks);
+        scene.server.status = status.clone();
+        scene.server.task_state = Some("image_uploading".into());
+        scene.amid_image = true;
+        let plan = scene.capture(Consistency::Auto, &[]).unwrap();
+        assert_eq!((plan.pause, plan.level_without_pause), (false, level), "{status:?} {disks:?}");
+        assert!(plan.pause_reason.contains(why), "{status:?} {disks:?}: {}", plan.pause_reason);
+    }
+}
+
+#[test]
+fn only_beside_an_image_a_task_of_novas_is_not_in_the_way() {
+    for (amid_image, task, refused) in [
+        (true, Some("image_uploading"), false),
+        (false, Some("image_uploading"), true),
+        (true, Some("powering-off"), true),
+        (true, None, false),
+    ] {
+        let mut scene = Scene::new(&[], None, "main", &["disk", "data"]);
+        scene.server.task_state = task.map(Into::into);
+        scene.amid_image = amid_image;
+        let plan = scene.capture(Consistency::Auto, &[]);
+        assert_eq!(plan.is_err(), refused, "{amid_image} {task:?}");
+        assert_eq!(plan.is_ok_and(|plan| plan.pause), task.is_none(), "{amid_image} {task:?}");
+    }
+    let mut scene = Scene::new(&[], None, "main", &["disk"]);
+    (scene.amid_image, scene.server.task_state, scene.server.locked) = (true, Some("image_backup".into()), true);
+    assert!(scene.capture(Consistency::Auto, &[]).is_err(), "a lock is");
 }

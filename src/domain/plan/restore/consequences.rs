@@ -2,10 +2,24 @@
 
 use super::{Comeback, RestorePlan, RestoreWorld, Safety, depth};
 use crate::domain::disk::Placement;
-use crate::domain::plan::BranchChoice;
 use crate::domain::plan::capture::{add_need, gibibytes};
+use crate::domain::plan::{BranchChoice, what_could_go};
 use crate::domain::quota::Need;
+use crate::error::Error;
 use crate::ids::SnapshotId;
+
+/// The refusal of a safety snapshot for which there is no room in the tree.
+pub(super) fn one_too_many(world: &RestoreWorld<'_>, target: SnapshotId) -> Error {
+    let for_example = what_could_go(world.forest, Some(target)).map(|names| format!(", for example {names}"));
+    Error::conflict(format!(
+        "The safety snapshot would be one more than the {} snapshots that one server may have.",
+        world.nodes_max
+    ))
+    .remedy(format!(
+        "Delete a snapshot first{}, or decline the safety snapshot and lose the present.",
+        for_example.unwrap_or_default()
+    ))
+}
 
 /// What a plan creates, per backend.
 pub(super) fn needs(world: &RestoreWorld<'_>, plan: &RestorePlan) -> Vec<(String, Need)> {

@@ -95,6 +95,7 @@ fn a_server_that_cannot_be_restored_is_refused_with_the_reason() {
         let error = ask(&scene, to("a")).unwrap_err();
         assert_eq!(error.kind(), Kind::Conflict, "{name}");
         assert!(error.chain().contains(word), "{name}: {}", error.chain());
+        assert!(error.remedy_text().is_some(), "{name}: what to do?");
     }
 }
 
@@ -221,10 +222,24 @@ fn the_present_is_kept_unless_it_equals_a_node_or_is_declined() {
     let mut nowhere = scene(&["disk"]);
     nowhere.grove.forest.current_branch = None;
     assert_eq!(ask(&nowhere, to("a")).unwrap().safety, Safety::Take(BranchChoice::New("branch-2".into())));
+    let wanted = Ask { branch_name: Some("branch-2"), ..to("a") };
+    let plan = ask(&nowhere, wanted).unwrap();
+    assert_eq!(
+        plan.safety,
+        Safety::Take(BranchChoice::New("branch-3".into())),
+        "the caller's name is the other branch's"
+    );
+    assert_eq!(plan.branch, Some(BranchChoice::New("branch-2".into())));
 
     let mut full = scene(&["disk"]);
     full.nodes_max = 3;
-    assert!(ask(&full, to("a")).unwrap_err().to_string().contains("safety snapshot"));
+    let error = ask(&full, to("a")).unwrap_err();
+    assert!(error.to_string().contains("safety snapshot"), "{error}");
+    let remedy = error.chain();
+    assert!(
+        remedy.contains("for example \"") && !remedy.contains("\"a\""),
+        "what could go, without the target: {remedy}"
+    );
     assert!(ask(&full, Ask { safety: false, ..to("a") }).is_ok());
 }
 

@@ -1,24 +1,8 @@
-"""Every command through the real shell: what is asked, printed and returned."""
+"""openstack server snapshot create and the like: asked, printed and returned."""
 
-import os
-import subprocess
-import sys
-
-import fake_cloud
+import bodies
 import pytest
-from fake_cloud import OPERATION, REQUEST_ID, SERVER, uid
-
-FRESH, UPGRADED, MAIN = uid(10), uid(11), uid(50)
-SNAPSHOTS = "/snap/v1/snapshots"
-RESTORE = f"{SNAPSHOTS}/{FRESH}/restore"
-
-
-@pytest.fixture
-def snap(openstack):
-    def run(*argv, **how):
-        return openstack("server", "snapshot", *argv, **how)
-
-    return run
+from bodies import FRESH, OPERATION, RESTORE, SERVER, SNAPSHOTS, UPGRADED, uid
 
 
 # create
@@ -73,7 +57,7 @@ def test_quiet_has_no_progress(openstack):
 
 
 def test_warnings_are_told(snap, cloud):
-    cloud.course = [fake_cloud.operation(status="succeeded", warnings=["it was slow"])]
+    cloud.course = [bodies.operation(status="succeeded", warnings=["it was slow"])]
     assert "warning: it was slow\n" in snap("create", "--wait", "web-01").err
 
 
@@ -98,7 +82,7 @@ def test_list(snap):
         "Server": "web-01",
         "Branch": "main",
         "Status": "available",
-        "Size": 3 * fake_cloud.GIB,
+        "Size": 3 * bodies.GIB,
         "Created At": "2026-11-01T02:00:00Z",
     }
     assert "| 3.0 GiB |" in snap("list").out
@@ -121,9 +105,9 @@ def test_list_sends_every_filter(snap, cloud):
     assert cloud.asked("GET", SNAPSHOTS) == [
         {
             "server_id": SERVER,
-            "branch_id": fake_cloud.uid(50),
+            "branch_id": bodies.uid(50),
             "status": "error",
-            "project_id": fake_cloud.PROJECT,
+            "project_id": bodies.PROJECT,
             "all_projects": "true",
             "sort": "name:asc",
         }
@@ -153,7 +137,7 @@ def test_list_of_a_project_one_may_not_look_up(snap, cloud):
 def test_show(snap, given):
     shown = snap("show", given, "-f", "json").json
     assert shown["id"] == FRESH
-    assert shown["size_bytes"] == 3 * fake_cloud.GIB
+    assert shown["size_bytes"] == 3 * bodies.GIB
     assert shown["disks"][0]["device"] == "/dev/vda"
     assert shown["consistency"]["pause_ms"] == 12
     assert (shown["current"], shown["fault"]) == (False, None)
@@ -258,7 +242,7 @@ def test_delete_of_all(snap, cloud):
 
 
 def test_branch_delete(snap, cloud):
-    path = f"/snap/v1/branches/{fake_cloud.uid(50)}"
+    path = f"/snap/v1/branches/{bodies.uid(50)}"
     assert snap("branch", "delete", "web-01", "main", "--wait").code == 0
     assert cloud.asked("DELETE", path) == [{}]
 
@@ -298,7 +282,7 @@ def test_restore_sends_every_option(snap, cloud):
 def test_restore_dry_run(snap, cloud):
     ran = snap("restore", "--dry-run", "fresh")
     assert "  1. stop the server\n" in ran.out
-    assert snap("restore", "--dry-run", "fresh", "-f", "json").json == fake_cloud.PLAN
+    assert snap("restore", "--dry-run", "fresh", "-f", "json").json == bodies.PLAN
     assert all(body["dry_run"] for body in cloud.asked("POST", RESTORE))
 
 
@@ -324,7 +308,7 @@ def test_restore_refused_at_a_terminal(snap, cloud, answer):
 
 
 def test_restore_does_not_ask_when_nothing_stops(snap, cloud):
-    cloud.plan = {**fake_cloud.PLAN, "downtime": False}
+    cloud.plan = {**bodies.PLAN, "downtime": False}
     ran = snap("restore", "fresh", answer="")
     assert (ran.code, ran.err) == (0, "")
 
@@ -339,7 +323,7 @@ def test_restore_wait_on_a_terminal(snap):
 
 def test_restore_that_fails(snap, cloud):
     cloud.course = [
-        fake_cloud.operation(
+        bodies.operation(
             status="failed",
             error={
                 "code": "quota",
@@ -355,228 +339,3 @@ def test_restore_that_fails(snap, cloud):
         f"operation {OPERATION} failed at step clone_volumes: The volume quota is "
         "used up. Free 2 volumes and restore again."
     )
-
-
-# tree
-
-
-def test_tree(snap):
-    assert snap("tree", "web-01").out == (
-        """\
-web-01 (0000…)   2 nodes, 1 branch, generation 12   times in UTC
-
-● fresh         2026-11-01 02:00  3.0 GiB  main  crash
-● upgraded      2026-11-01 02:00  3.0 GiB  main  crash
-▶ You are here                             main
-"""
-    )
-
-
-def test_tree_in_ascii_with_ids(snap):
-    ran = snap("tree", "--ascii", "--long", "web-01")
-    assert ran.out.isascii()
-    assert f"* upgraded      {UPGRADED}  " in ran.out
-
-
-def test_tree_colour_is_for_terminals(snap, monkeypatch):
-    monkeypatch.setenv("TERM", "xterm")
-    monkeypatch.delenv("NO_COLOR", raising=False)
-    assert "\033[" in snap("tree", "web-01", terminal=True).out
-    assert "\033[" not in snap("tree", "--no-color", "web-01", terminal=True).out
-    assert "\033[" not in snap("tree", "web-01").out
-
-
-def test_tree_json(snap):
-    tree = snap("tree", "web-01", "-f", "json").json
-    assert tree["current_snapshot_id"] == UPGRADED
-    assert [one["parent_id"] for one in tree["nodes"]] == [None, FRESH]
-
-
-def test_tree_single_column(snap):
-    assert snap("tree", "web-01", "-f", "value", "-c", "tree_generation").out == "12\n"
-
-
-# branches
-
-
-def test_branch_list(snap):
-    assert snap("branch", "list", "web-01", "-f", "json").json == [
-        {
-            "ID": MAIN,
-            "Name": "main",
-            "Current": True,
-            "Fork Snapshot": None,
-            "Tip Snapshot": UPGRADED,
-            "Created At": "2026-11-01T02:00:00Z",
-        }
-    ]
-
-
-@pytest.mark.parametrize("given", ["main", MAIN])
-def test_branch_set(snap, cloud, given):
-    ran = snap("branch", "set", "--name", "trunk", "web-01", given)
-    assert (ran.code, ran.out) == (0, "")
-    assert cloud.asked("PATCH", f"/snap/v1/branches/{MAIN}") == [
-        {"branch": {"name": "trunk"}}
-    ]
-
-
-def test_branch_restore(snap, cloud):
-    ran = snap("branch", "restore", "--wait", "web-01", "main", "-f", "json")
-    assert ran.code == 0
-    assert ran.json["name"] == "main"
-    assert ran.err.endswith("restore: succeeded (2/2)\n")
-    ran = snap("branch", "restore", "--dry-run", "web-01", "main", "-f", "json")
-    assert ran.json == fake_cloud.PLAN
-    ran = snap("branch", "restore", "--branch", "b", "web-01", "main", answer="yes\n")
-    assert ran.code == 0
-    assert cloud.asked("POST", f"/snap/v1/branches/{MAIN}/restore")[-1] == {
-        "restore": {"safety_snapshot": True, "branch_name": "b"},
-        "tree_generation": 12,
-    }
-
-
-# operations
-
-
-def test_operation_list(snap, cloud):
-    ran = snap(
-        *("operation", "list", "--server", "web-01", "--status", "queued"),
-        *("--limit", "1", "-f", "json"),
-    )
-    assert ran.json[0]["Steps Total"] == 2
-    assert cloud.asked("GET", "/snap/v1/operations") == [
-        {"server_id": SERVER, "status": "queued", "limit": "1"}
-    ]
-
-
-def test_operation_show(snap, cloud):
-    cloud.course[0]["error"] = {"message": "No.", "remedy": "Do it.", "step": "x"}
-    shown = snap("operation", "show", OPERATION, "-f", "json").json
-    assert shown["events"][0]["step"] == "stop_server"
-    assert shown["cancellable"] is True
-    assert shown["error"]["remedy"] == "Do it."
-
-
-def test_operation_show_as_a_table(snap, cloud):
-    cloud.course[0]["error"] = {"message": "No.", "remedy": "Do it.", "step": "x"}
-    shown = snap("operation", "show", OPERATION).out
-    assert "2026-11-01 02:00:01  stop_server started" in shown
-    assert "| Do it. " in shown
-
-
-def test_operation_cancel(snap, cloud):
-    assert snap("operation", "cancel", OPERATION, "-f", "json").json["cancel_requested"]
-
-
-# names
-
-
-def test_a_server_of_no_such_name(snap):
-    ran = snap("tree", "web-99")
-    assert (ran.code, ran.err) == (1, "no server has the name 'web-99'\n")
-
-
-def test_a_server_of_a_name_of_two(snap, cloud):
-    cloud.servers.append({"id": uid(2), "name": "web-01"})
-    ran = snap("tree", "web-01")
-    assert ran.code == 1
-    assert ran.err.splitlines() == [
-        "2 servers have the name 'web-01', give the id of one:",
-        f"  {SERVER}",
-        f"  {uid(2)}",
-    ]
-
-
-def test_a_server_by_id_is_not_looked_up(snap, cloud):
-    assert snap("tree", SERVER).code == 0
-    assert not [one for one in cloud.requests if "compute" in one[1]]
-
-
-def test_a_snapshot_of_a_name_of_two(snap, cloud):
-    cloud.snapshots.append(
-        fake_cloud.snapshot(20, "fresh", server_id=uid(2), server_name="web-02")
-    )
-    ran = snap("restore", "--yes", "fresh")
-    assert ran.code == 1
-    assert ran.err.splitlines() == [
-        "2 snapshots have the name 'fresh', give the id of one; "
-        "--server narrows the search:",
-        f"  {FRESH}  of server web-01, 2026-11-01 02:00",
-        f"  {uid(20)}  of server web-02, 2026-11-01 02:00",
-    ]
-    assert not cloud.asked("POST", RESTORE)
-    assert snap("show", "--server", "web-01", "fresh", "-f", "json").json["id"] == FRESH
-
-
-def test_a_snapshot_of_no_such_name(snap):
-    ran = snap("show", "--server", "web-01", "nope")
-    assert ran.err == "no snapshot of server 'web-01' has the name 'nope'\n"
-
-
-def test_a_branch_of_no_such_name(snap):
-    ran = snap("branch", "restore", "web-01", "nope")
-    assert (ran.code, ran.err) == (
-        1,
-        "the server has no branch 'nope'; its branches: main\n",
-    )
-
-
-# errors
-
-
-@pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 406, 409, 503])
-def test_the_services_words_reach_the_user(snap, cloud, status):
-    message = "Operation op-1 works on this tree. Wait for it, or cancel it."
-    cloud.errors["POST", RESTORE] = (status, message)
-    ran = snap("restore", FRESH, "-f", "json")
-    assert (ran.code, ran.out) == (1, "")
-    assert ran.err == f"{message} (HTTP {status}, {REQUEST_ID})\n"
-
-
-def test_a_cloud_without_the_service(snap, cloud):
-    cloud.catalogued = False
-    ran = snap("list")
-    assert ran.code == 1
-    assert (
-        "endpoint for server-snapshot service in RegionOne region not found" in ran.err
-    )
-
-
-def test_a_service_that_does_not_answer(snap, cloud):
-    cloud.errors["GET", "/snap"] = (503, "down")
-    cloud.errors["GET", "/snap/v1/"] = (503, "down")
-    ran = snap("list")
-    assert ran.code == 1
-    assert "is in the catalog but does not answer" in ran.err.splitlines()[-1]
-
-
-# the shell as a process: exit code and the two streams, for real
-
-
-def test_as_a_process(cloud, tmp_path):
-    def run(*argv):
-        return subprocess.run(
-            [
-                sys.executable,
-                "-m",
-                "openstackclient.shell",
-                "server",
-                "snapshot",
-                *argv,
-            ],
-            # The plugin may be on PYTHONPATH instead of being installed.
-            env={name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ}
-            | {"LANG": "C.UTF-8"}
-            | cloud.environment,
-            cwd=tmp_path,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-        )
-
-    ran = run("restore", "--wait", "fresh", "-f", "value", "-c", "status")
-    assert (ran.returncode, ran.stdout) == (0, "available\n")
-    assert "restore: swap_disks (1/2)\n" in ran.stderr
-    assert run("show", "nope").returncode == 1
-    assert "▶ You are here" in run("tree", "web-01").stdout
