@@ -29,6 +29,11 @@ def kept(guard, client, server, name):
     return node, trail(f'vms/ratoon.{rows[0]["layer"]}@ratoon-{rows[0]["origin_id"]}')
 
 
+def nova_did_not_try_for_a_minute(took):
+    """That it found the disk gone at one of its first looks: one every 5 s, twelve of them in vain before it gives up."""
+    assert took < 55, f'Nova took {took:.0f} s: it has tried to remove the disk until it gave up'
+
+
 def purged(guard, project, server):
     """Waits until nothing is left of a deleted server whose time is over."""
     wait('Ceph and Cinder to be as at the start', lambda: not project.volumes() and not project.snapshots())

@@ -88,11 +88,12 @@ fn what_is_taken_is_not_taken_twice() {
 }
 
 #[test]
-fn a_head_that_was_taken_does_not_go_back_while_nova_deletes_a_server_whose_resize_it_has_confirmed_first() {
+fn the_head_of_a_server_whose_resize_nova_has_confirmed_to_delete_it_is_taken_and_stays_so() {
     let confirmed = server("ACTIVE", None);
+    let deleted_softly = server("SOFT_DELETED", None);
     let long_ago = ServerAction { started_at: Some(clock::now() - TimeDelta::minutes(4)), ..action("delete") };
     let failed = ServerAction { failed: true, ..action("delete") };
-    for (actions, leave) in [
+    for (actions, is_being_deleted) in [
         (vec![action("confirmResize"), action("delete")], true),
         (vec![action("delete"), action("resize")], true),
         (vec![failed, action("resize")], false),
@@ -101,8 +102,10 @@ fn a_head_that_was_taken_does_not_go_back_while_nova_deletes_a_server_whose_resi
         (vec![action("confirmResize"), action("resize")], false),
     ] {
         let found = judge(Some(&confirmed), &actions, &[head(true)], false);
-        assert_eq!(matches!(found, Verdict::Leave(_)), leave, "{actions:?}: {found:?}");
-        assert_eq!(judge(Some(&confirmed), &actions, &[head(false)], false), Verdict::LookAtNames, "{actions:?}");
+        assert_eq!(matches!(found, Verdict::Leave(_)), is_being_deleted, "{actions:?}: {found:?}");
+        let expected = if is_being_deleted { Verdict::TakeOver(Removing::Deleting) } else { Verdict::LookAtNames };
+        assert_eq!(judge(Some(&confirmed), &actions, &[head(false)], false), expected, "{actions:?}");
+        assert_eq!(judge(Some(&deleted_softly), &actions, &[head(false)], false), Verdict::LookAtNames, "{actions:?}");
     }
 }
 
