@@ -134,7 +134,7 @@ impl SnapshotDelete {
             failed = None;
             self.state.kept.clear();
             for removal in self.params.removals.clone() {
-                if self.state.is_done(&removal) {
+                if self.state.is_done(&removal) || self.state.holds(&tree, &removal) {
                     continue;
                 }
                 match Self::remove_one(cx, &tree, &removal).await {
@@ -147,7 +147,7 @@ impl SnapshotDelete {
                     }
                 }
             }
-            if failed.is_some() || self.state.kept.is_empty() {
+            if self.state.kept.is_empty() {
                 break;
             }
         }
@@ -279,6 +279,14 @@ impl SnapshotDelete {
 impl State {
     fn is_done(&self, removal: &Removal) -> bool {
         self.removed.contains(removal) || matches!(removal, Removal::Layer(id) if self.left.contains(id))
+    }
+
+    /// Whether a disk still carries what its backend keeps for another that goes later: it would be refused.
+    fn holds(&self, tree: &ServerTree, removal: &Removal) -> bool {
+        let is_kept = |id: &LayerId| {
+            tree.disk_snapshots.iter().any(|part| part.layer_id == *id && self.kept.contains(&part.origin))
+        };
+        matches!(removal, Removal::Layer(id) if is_kept(id))
     }
 }
 

@@ -3,6 +3,7 @@
 use ratoon::app::snapshot_delete::HowToDelete;
 use ratoon::app::snapshots::UpdateSnapshot;
 use ratoon::background::sweep::{Progress, sweep};
+use ratoon::domain::disk::LayerRole;
 use ratoon::domain::operation::OperationStatus;
 use ratoon::domain::snapshot::SnapshotStatus;
 use ratoon::drivers::fake::faults::{Harm, When, Which};
@@ -10,6 +11,25 @@ use ratoon::error::Kind;
 use ratoon::ids::SnapshotId;
 
 use crate::lab::Lab;
+
+impl Lab {
+    /// The live disks are the first of all, with `a` on them. The second ones, which were made of them, carry `b`, the third ones,
+    /// which were made of these, carry `c`; all of them are parked.
+    pub async fn leave_a_line_of_parked_disks(&self) {
+        let a = self.capture("a").await;
+        self.cloud.guest_write(self.server);
+        self.restore(a).await;
+        let main = self.safety_node().await.id;
+        self.cloud.guest_write(self.server);
+        let b = self.capture("b").await;
+        self.cloud.guest_write(self.server);
+        self.restore(b).await;
+        self.cloud.guest_write(self.server);
+        self.capture("c").await;
+        self.cloud.guest_write(self.server);
+        self.restore(main).await;
+    }
+}
 
 async fn delete(lab: &Lab, name: &str) {
     let id = lab.ask_delete(name).await.unwrap();
@@ -109,6 +129,21 @@ async fn the_sweep_removes_what_a_deletion_had_to_leave() {
     assert_eq!(names(&lab).await, ["c"]);
     assert!(lab.tree().await.snapshots.iter().all(|node| node.id != safety));
     lab.must_be_clean("after the sweep").await;
+}
+
+/// Cinder refuses to remove a snapshot of which a volume was made, and a volume on which there is one.
+#[tokio::test]
+async fn a_line_of_volumes_goes_at_once_though_each_holds_the_snapshot_that_the_next_was_made_of() {
+    let lab = Lab::with_a_server().await;
+    lab.leave_a_line_of_parked_disks().await;
+    let how = HowToDelete { subtree: true, ..HowToDelete::default() };
+    lab.app.delete_snapshot(&lab.caller(), lab.node("b").await, how).await.unwrap();
+    let ended = lab.finish(lab.last_operation().await).await;
+    assert_eq!((ended.status, ended.warnings), (OperationStatus::Succeeded, vec![]));
+    let tree = lab.tree().await;
+    assert!(tree.layers.iter().all(|layer| layer.role != LayerRole::Parked), "{:?}", tree.layers);
+    assert!(tree.snapshots.iter().all(|node| !node.hidden));
+    lab.must_be_clean("after the deletion").await;
 }
 
 #[tokio::test]

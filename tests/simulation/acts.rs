@@ -407,6 +407,9 @@ impl Simulation {
             operation.error.as_ref().map(|error| &error.message),
             operation.warnings
         ));
+        if fault.is_none() && matches!(what, "deletion" | "tidying up") {
+            assert_eq!(operation.warnings, Vec::<String>::new(), "nothing was refused without a reason");
+        }
         if operation.warnings.is_empty() {
             assert_eq!(self.lab.status(), status, "the server is as it was");
         }

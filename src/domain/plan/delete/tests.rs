@@ -19,6 +19,17 @@ const FORK: Nodes<'_> = &[
     ("e", Some("d"), "side"),
 ];
 
+/// Three lines part at a, and again three at b.
+const THREES: Nodes<'_> = &[
+    ("a", None, "main"),
+    ("b", Some("a"), "main"),
+    ("c", Some("b"), "main"),
+    ("d", Some("a"), "second"),
+    ("e", Some("a"), "third"),
+    ("f", Some("b"), "fourth"),
+    ("g", Some("b"), "fifth"),
+];
+
 /// The forest as it will be: `a(b(c) d)`, hidden ones with `~`; then where the server is, then the branches.
 fn after(grove: &Grove, plan: &DeletePlan) -> String {
     let forest = &grove.forest;
@@ -97,10 +108,31 @@ fn a_node_at_any_place_goes_or_stays_as_a_joint_and_nothing_else_changes() {
         ("a branch", FORK, "c", "main", "branch side", "a(b(c)) | c | main"),
         ("a branch with the root of others", FORK, "e", "side", "branch main", "d(e) | e | side"),
         ("all", FORK, "e", "side", "tree", " | - | side"),
+        (
+            "a root at which three lines part",
+            THREES,
+            "c",
+            "main",
+            "a",
+            "~a(b(c f g) d e) | c | main second@a third@a fourth@b fifth@b",
+        ),
+        (
+            "an inner one at which three lines part",
+            THREES,
+            "d",
+            "second",
+            "b",
+            "a(~b(c f g) d e) | d | main second@a third@a fourth@b fifth@b",
+        ),
+        ("one of three lines", THREES, "c", "main", "f", "a(b(c g) d e) | c | main second@a third@a fifth@b"),
+        ("the subtree of an inner fork", THREES, "d", "second", "subtree b", "a(d e) | d | main second@a third@a"),
     ] {
-        let grove = grove(nodes, Some(current), branch);
-        let plan = plan(&no_storage(&grove.forest), target(&grove, delete)).unwrap();
-        assert_eq!(after(&grove, &plan), expected, "{what}: {delete} of {nodes:?}");
+        for safety in [false, true] {
+            let mut grove = grove(nodes, Some(current), branch);
+            grove.forest.nodes.iter_mut().for_each(|node| node.safety = safety);
+            let plan = plan(&no_storage(&grove.forest), target(&grove, delete)).unwrap();
+            assert_eq!(after(&grove, &plan), expected, "{what}: {delete} of {nodes:?}, safety {safety}");
+        }
     }
 }
 
