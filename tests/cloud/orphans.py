@@ -1,12 +1,14 @@
 """Storage == tree: what lies in the pools, in Cinder and in its quota is what the database and the owner's ledger say. No more, no less."""
 import collections
+import contextlib
 import time
 
 import rbd
 
 from proof import POOLS, foreign, pool
 
-SETTLE_S = 30  # Cinder's deletes end a moment after their answer
+MARKED_S = 3  # an image of ours is marked a moment after it was made
+SETTLE_S = 120  # Cinder's deletes end a moment after their answer
 
 
 class Found(AssertionError):
@@ -30,12 +32,21 @@ class Storage:
                     continue  # another project's
                 try:
                     with rbd.Image(pool(where), name, read_only=True) as image:
-                        if where != 'volumes' and not self.is_ours(name, image):
+                        if where != 'volumes' and not self.is_ours(where, name, image):
                             continue
                         self.images[f'{where}/{name}'] = sorted(self.snapshot_name(image, snap) for snap in image.list_snaps())
                 except rbd.ImageNotFound:
                     pass  # gone while we looked
-            self.trash += [f'{where}/{entry["name"]}' for entry in rbd.RBD().trash_list(pool(where))]
+            self.trash += [f'{where}/{entry["name"]}' for entry in self.trash_of(where)]
+
+    @staticmethod
+    def trash_of(where):
+        """What lies in a pool's trash, and not only because another test's Ratoon or Cinder is just removing it."""
+        if not (found := list(rbd.RBD().trash_list(pool(where)))):
+            return []
+        time.sleep(MARKED_S)
+        still = {entry['id'] for entry in rbd.RBD().trash_list(pool(where))}
+        return [entry for entry in found if entry['id'] in still]
 
     def foreign_is_gone(self, name):
         """A volume's image that no volume of any project explains."""
@@ -43,15 +54,17 @@ class Storage:
             self.all_volumes = {one['id'] for one in self.project.cloud.admin.cinder('GET', '/volumes?all_tenants=1')['volumes']}
         return name.removeprefix('volume-') not in self.all_volumes
 
-    def is_ours(self, name, image):
+    def is_ours(self, where, name, image):
         if name[:36] in self.server_ids:
             return True
         if not name.startswith('ratoon.'):
             return False
-        try:
+        with contextlib.suppress(KeyError):
             return image.metadata_get('ratoon.server') in self.server_ids
-        except KeyError:
-            return True  # half made, and nobody says by whom
+        time.sleep(MARKED_S)  # another test's Ratoon may just be making it, or removing it
+        with contextlib.suppress(KeyError), rbd.Image(pool(where), name, read_only=True) as image:
+            return image.metadata_get('ratoon.server') in self.server_ids
+        return True  # half made, and nobody says by whom
 
     @staticmethod
     def snapshot_name(image, snap):

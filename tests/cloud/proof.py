@@ -107,14 +107,15 @@ DISK = re.compile(r'DISK (vd\w) serial=(\S+) found=(?:none|COUNTER (\d+) (\d+) (
 def boot(server):
     """The disks in order, as the guest met them when it came up last; None while it has not. Nova begins a new console at each start.
 
-    The guest says each twice, since a line may be spoilt on its way."""
+    The guest says each twice, since a line may lose characters on its way: the longer one counts."""
     met, disks = None, {}
     for line in server.console().splitlines():
         if match := DISK.search(line):
             name, serial, counter, epoch, phase, label, new = match.groups()
-            disks.setdefault(name, Seen(name, serial, Trail(counter and int(counter), epoch and int(epoch), phase, label), bool(new)))
+            seen = Seen(name, serial, Trail(counter and int(counter), epoch and int(epoch), phase, label), bool(new))
+            disks[name] = max(disks.get(name, (0, seen)), (len(match[0]), seen), key=lambda one: one[0])
         elif 'GUEST up' in line:
-            met, disks = [disks[name] for name in sorted(disks)], {}
+            met, disks = [disks[name][1] for name in sorted(disks)], {}
         elif line.startswith('SYSLINUX'):
             disks = {}
     return met

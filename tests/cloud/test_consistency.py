@@ -16,9 +16,9 @@ def three_disks(cloud, service):
 def test_a_crash_capture_of_a_running_server_holds_all_disks_at_one_moment(three_disks, service):
     server, client, own = three_disks
     # The quicker the cloud the more it proves; a limit that a loaded machine keeps, since a longer pause is another test.
-    node = client.capture(server, 'one moment', consistency='crash', pause_limit_ms=20_000)
+    node = client.capture(server, 'one moment', consistency='crash', pause_limit_ms=60_000)
     assert node['consistency']['reached'] == 'crash'
-    assert 0 < node['consistency']['pause_ms'] <= 20_000
+    assert 0 < node['consistency']['pause_ms'] <= 60_000
     assert node['consistency']['skew_ms'] is not None
     counters = [trail.counter for trail in captured(server)]
     assert max(counters) - min(counters) <= 1, counters

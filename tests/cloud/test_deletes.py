@@ -17,7 +17,7 @@ def owner(service, cloud):
 def capture(client, server, name):
     """A node, with what the disks held."""
     server.ticking()
-    node = client.capture(server, name, consistency='crash', pause_limit_ms=20_000)
+    node = client.capture(server, name, consistency='crash', pause_limit_ms=60_000)
     from proof import captured
     return node, captured(server)
 

@@ -59,6 +59,6 @@ def test_a_tree_whose_time_is_over_goes_though_the_engine_was_killed_at(alive, c
     kept(alive, client, server, 'before deleting')
     alive.stop()
     alive.configure(keep_deleted=0, sweep=2)
-    alive.start(failpoint=event)
+    alive.start(failpoint=event, wait_for_answer=False)
     dies_at(alive, event)
     purged(alive, project, server)

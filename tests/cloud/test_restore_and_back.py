@@ -29,7 +29,7 @@ def test_what_the_guest_wrote_at_power_off_is_there_again_after_restoring_elsewh
     assert [branch['name'] for branch in branched['branches'] if branch['current']] == ['branch-2']
     assert not set(server.attachments()) & set(originals), 'the restored volumes are new ones'
     server.came_up()
-    assert all(one.counter < last_words.counter for one in trails(server)), 'it went back in time'
+    assert all(seen.trail.counter < last_words.counter for seen in boot(server)), 'it went back in time'
     client.capture(server, 'c')
 
     client.restore_branch(server, 'main')

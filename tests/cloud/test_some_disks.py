@@ -13,7 +13,7 @@ def test_one_of_three_volumes_goes_back_and_the_others_stay_in_their_order(servi
     client = service.client(project.owner)
     server = project.server(volumes=3)
     first, second, third = originals = server.attachments()
-    node = client.capture(server, 'three', consistency='crash', pause_limit_ms=20_000)
+    node = client.capture(server, 'three', consistency='crash', pause_limit_ms=60_000)
     at_capture = captured(server)
     server.ticking()
     before = [trail.label for trail in trails(server)]
@@ -42,7 +42,7 @@ def test_a_set_with_a_gap_comes_back_in_the_order_of_the_node(service, cloud):
     client = service.client(project.owner)
     server = project.server(volumes=3)
     first, second, third = originals = server.attachments()
-    node = client.capture(server, 'before the gap', consistency='crash', pause_limit_ms=20_000)
+    node = client.capture(server, 'before the gap', consistency='crash', pause_limit_ms=60_000)
     at_capture = captured(server)
     server.stop()
     server.detach(second)
@@ -50,7 +50,7 @@ def test_a_set_with_a_gap_comes_back_in_the_order_of_the_node(service, cloud):
     server.attach(newcomer)
     server.start()
     assert server.attachments() == [first, third, newcomer]
-    with_gap = client.capture(server, 'with the gap', consistency='crash', pause_limit_ms=20_000)
+    with_gap = client.capture(server, 'with the gap', consistency='crash', pause_limit_ms=60_000)
     gap_trails = captured(server)
 
     client.restore(node)
@@ -71,7 +71,7 @@ def test_a_volume_that_was_extended_between_two_nodes_has_the_size_of_each(servi
     client = service.client(project.owner)
     server = project.server(volumes=1)
     [volume] = originals = server.attachments()
-    small = client.capture(server, 'small', consistency='crash', pause_limit_ms=20_000)
+    small = client.capture(server, 'small', consistency='crash', pause_limit_ms=60_000)
     trails_of_small = captured(server)
     server.stop()
     server.detach(volume)
@@ -79,7 +79,7 @@ def test_a_volume_that_was_extended_between_two_nodes_has_the_size_of_each(servi
     wait('Cinder to have extended it', lambda: project.volumes()[volume]['size'] == 2 and project.volumes()[volume]['status'] == 'available')
     server.attach(volume)
     server.start()
-    large = client.capture(server, 'large', consistency='crash', pause_limit_ms=20_000)
+    large = client.capture(server, 'large', consistency='crash', pause_limit_ms=60_000)
     trails_of_large = captured(server)
 
     for node, expected, size in ((small, trails_of_small, 1), (large, trails_of_large, 2)):

@@ -62,7 +62,7 @@ def unchanged(hasty, lot):
     watcher = Untouched(hasty, server, [])
     before = watcher.picture()
     yield
-    wait('the cloud to be as before', lambda: picture(watcher) == before, 60)
+    wait('the cloud to be as before', lambda: picture(watcher) == before)
     assert requests.get(hasty.url + '/healthcheck', timeout=10).ok
     client.ask('POST', restore_path(node), {'restore': {}, 'dry_run': True})
 
@@ -103,7 +103,7 @@ def test_a_restore_whose_cinder_dies_on_the_way_ends_finished_or_undone(lot, has
     wait('the restore to be under way', lambda: hasty.rows(
         "SELECT 1 FROM operation_events WHERE operation_id = ? AND step = 'prepare'", id))
     with stopped('cinder-api'):
-        wait('it to notice', lambda: 'Cinder' in hasty.tail(20) or client.operation(id)['status'] not in ('queued', 'running'), 60)
+        wait('it to notice', lambda: 'Cinder' in hasty.tail(20) or client.operation(id)['status'] not in ('queued', 'running'))
     operation = client.finished(id)
     assert operation['status'] in ('succeeded', 'failed'), operation
     server.is_('ACTIVE')

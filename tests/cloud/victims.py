@@ -20,7 +20,7 @@ class Victim:
         return self.client_of(self.project.owner)
 
     def capture_base(self):
-        self.base = self.client.capture(self.server, 'base', consistency='crash', pause_limit_ms=20_000)
+        self.base = self.client.capture(self.server, 'base', consistency='crash', pause_limit_ms=60_000)
         self.base_trails: list[Trail] = captured(self.server)
         return self
 

@@ -148,7 +148,7 @@ async fn messages_wait_for_the_database() {
     // The first one that is bound for the queue is handed out at once.
     for _ in 0..50 {
         publisher.send(&ear.exchange, KEY, &pause_end(server).1).await;
-        clock::sleep(Duration::from_millis(100)).await;
+        clock::sleep(Duration::from_millis(300)).await;
     }
     store.migrate().await.unwrap();
     assert!(ear.hears(server, Duration::from_secs(60)).await);

@@ -13,7 +13,7 @@ use super::publisher::{OwnBroker, Publisher};
 const LONG: Duration = Duration::from_secs(60);
 
 #[tokio::test(flavor = "multi_thread")]
-async fn after_a_restart_of_the_broker_an_exchange_that_its_owner_makes_anew_is_heard_within_ten_seconds() {
+async fn after_a_restart_of_the_broker_an_exchange_that_its_owner_makes_anew_is_heard_again_soon() {
     if broker().is_none() {
         return;
     }
@@ -30,11 +30,17 @@ async fn after_a_restart_of_the_broker_an_exchange_that_its_owner_makes_anew_is_
     publisher.until_consumed(&ear.settings.topology.queue).await;
     // Nova's exchange is not durable: it comes back when Nova speaks, and this first word is lost.
     publisher.make_exchange(&ear.exchange).await;
-    publisher.send(&ear.exchange, KEY, &pause_end(ServerId::new()).1).await;
-    clock::sleep(Duration::from_secs(10)).await;
-    let server = ServerId::new();
+    let begun = clock::Instant::now();
+    let mut server = ServerId::new();
     publisher.send(&ear.exchange, KEY, &pause_end(server).1).await;
-    assert!(ear.hears(server, Duration::from_secs(10)).await);
+    while !ear.hears(server, Duration::from_secs(1)).await {
+        assert!(
+            begun.elapsed() < Duration::from_secs(45),
+            "only the renewal of each minute would bind the queue again"
+        );
+        server = ServerId::new();
+        publisher.send(&ear.exchange, KEY, &pause_end(server).1).await;
+    }
     ear.close(&publisher).await;
 }
 

@@ -19,7 +19,7 @@ fn config(directory: &tempfile::TempDir) -> RbdConfig {
     let keyring = directory.path().join("keyring");
     std::fs::write(&keyring, "[client.ratoon]\nkey = AQAAAAAAAAAAABAAAAAAAAAAAAAAAAAAAAAAAA==\n").unwrap();
     std::fs::write(&ceph_conf, "[global]\nmon_host = v1:127.0.0.1:1\n").unwrap();
-    RbdConfig { ceph_conf, user: "ratoon".into(), keyring: Some(keyring), timeout: Duration::from_secs(2) }
+    RbdConfig { ceph_conf, user: "ratoon".into(), keyring: Some(keyring), timeout: Duration::from_secs(5) }
 }
 
 fn libraries_are_missing() -> bool {
@@ -48,7 +48,7 @@ async fn monitors_that_do_not_answer_are_unavailable_in_time_for_all_who_wait() 
         assert_eq!((error.kind(), error.is_retryable()), (Kind::Unavailable, true), "{}", error.chain());
     }
     let took = start.elapsed();
-    assert!(took < Duration::from_secs(6), "four that waited for one attempt took {took:?}");
+    assert!(took < Duration::from_secs(15), "four that waited for one attempt took {took:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -100,7 +100,8 @@ async fn who_was_blocklisted_fails_once_and_comes_back_under_another_address() {
 
     // The first may still be answered: the client has not heard of it yet.
     let mut failed = false;
-    for _ in 0..100 {
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_secs(60) {
         if let Err(error) = write().await {
             assert_eq!((error.kind(), error.is_retryable()), (Kind::Unavailable, true), "{}", error.chain());
             failed = true;
@@ -116,7 +117,7 @@ async fn who_was_blocklisted_fails_once_and_comes_back_under_another_address() {
 #[tokio::test(flavor = "multi_thread")]
 async fn after_an_act_that_hangs_the_next_one_gets_another_connection() {
     let Some(bench) = bench() else { return };
-    let cluster = Cluster::new(RbdConfig { timeout: Duration::from_secs(1), ..bench.config.clone() });
+    let cluster = Cluster::new(RbdConfig { timeout: Duration::from_secs(3), ..bench.config.clone() });
     let client_id = |connection: &Arc<Connection>| Ok(connection.client_id());
     let first = cluster.run("ask", client_id).await.unwrap();
     assert_eq!(cluster.run("ask", client_id).await.unwrap(), first);
