@@ -39,6 +39,11 @@ Steps:
     )
 
 
+def test_a_deletion_says_what_comes_back():
+    lines = plan.lines({"kind": "snapshot_delete", "bytes_copied": 0, "bytes_freed": 3 << 30})
+    assert "  data freed   about 3.0 GiB" in lines
+
+
 def test_the_least_a_plan_may_be():
     lines = plan.lines({"kind": "snapshot_create", "downtime": False})
     assert lines == [

@@ -53,6 +53,9 @@ pub struct PlanView {
     pub needs: Need,
     /// Bytes that are copied, at most: what is empty on a disk is not.
     pub bytes_copied: u64,
+    /// Bytes that come back, about: what the parked disks hold that go. What snapshots alone hold is not measured. `None`: a backend
+    /// did not answer.
+    pub bytes_freed: Option<u64>,
     /// Whether the server stands still meanwhile.
     pub downtime: bool,
     /// The branch afterwards.
@@ -123,6 +126,7 @@ impl PlanView {
             steps,
             needs: total(&plan.needs),
             bytes_copied: 0,
+            bytes_freed: Some(0),
             downtime: false,
             branch,
             branch_action,
@@ -134,12 +138,16 @@ impl PlanView {
         }
     }
 
-    /// Of a deletion.
+    /// Of a deletion. `bytes_freed` is what the disks hold that it removes.
     #[must_use]
-    pub fn of_delete(tree: &ServerTree, plan: &DeletePlan) -> Self {
+    pub fn of_delete(tree: &ServerTree, plan: &DeletePlan, bytes_freed: Option<u64>) -> Self {
         let name = |id: SnapshotId| tree.snapshot(id).map(|node| node.name.clone()).unwrap_or_default();
         let disk = |id| tree.layer(id).map(|layer| layer.key.clone()).unwrap_or_default();
-        let steps = plan.removals.iter().map(|removal| {
+        let moves = plan.current.map(|current| {
+            let to = current.map_or("no snapshot".to_owned(), |id| format!("\"{}\"", name(id)));
+            StepView { step: "hide", what: format!("\"You are here\" moves to {to}; the server notices nothing") }
+        });
+        let removals = plan.removals.iter().map(|removal| {
             let what = match removal {
                 Removal::Snapshot(origin) => {
                     let part = tree.disk_snapshots.iter().find(|part| part.origin == *origin);
@@ -161,9 +169,10 @@ impl PlanView {
             kind: crate::operations::snapshot_delete::KIND,
             tree_generation: tree.record.generation,
             disks: vec![],
-            steps: steps.collect(),
+            steps: moves.into_iter().chain(removals).collect(),
             needs: Need::default(),
             bytes_copied: 0,
+            bytes_freed,
             downtime: false,
             branch: None,
             branch_action: None,
@@ -174,6 +183,10 @@ impl PlanView {
                 .deleted()
                 .filter(|id| tree.snapshot(*id).is_ok_and(|node| !node.hidden))
                 .map(|id| format!("snapshot \"{}\"", name(id)))
+                .chain(plan.branches_gone.iter().filter_map(|id| {
+                    let branch = tree.forest.branch(*id)?;
+                    Some(format!("branch \"{}\"", branch.name))
+                }))
                 .collect(),
             warnings,
         }
@@ -249,6 +262,7 @@ impl PlanView {
                 .filter_map(|disk| look.tree.disk_snapshot(disk.disk_snapshot).ok())
                 .map(|part| part.size_bytes)
                 .sum(),
+            bytes_freed: Some(0),
             downtime: plan.stops && !plan.is_empty(),
             branch,
             branch_action,

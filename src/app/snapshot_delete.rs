@@ -9,7 +9,7 @@ use super::snapshots::SnapshotDetail;
 use super::{Answer, App, RequestContext};
 use crate::domain::disk::LayerRole;
 use crate::domain::operation::{Operation, OperationStatus};
-use crate::domain::plan::delete::{DeletePlan, Joint, Target};
+use crate::domain::plan::delete::{DeletePlan, Joint, Removal, Target};
 use crate::domain::snapshot::SnapshotStatus;
 use crate::error::{Error, Kind, Result};
 use crate::ids::{BranchId, LayerId, OperationId, ServerId, SnapshotId};
@@ -113,9 +113,24 @@ impl App {
         // Whether a backend lets go of a snapshot that a disk was made of, only it can tell: it is asked.
         let plan = plan_on(&tree, target, &|_| false)?;
         if how.dry_run {
-            return Ok(Answer::Plan(Box::new(PlanView::of_delete(&tree, &plan))));
+            let freed = self.freed_bytes(&tree, &plan).await;
+            let freed =
+                freed.inspect_err(|error| tracing::warn!(error = %error.chain(), "a plan could not be measured"));
+            return Ok(Answer::Plan(Box::new(PlanView::of_delete(&tree, &plan, freed.ok()))));
         }
         begin(&self.store, caller, &tree, plan, lost, target).await.map(Answer::Accepted)
+    }
+
+    /// What the parked disks hold that a deletion removes, in bytes.
+    async fn freed_bytes(&self, tree: &ServerTree, plan: &DeletePlan) -> Result<u64> {
+        let mut bytes = 0;
+        for removal in &plan.removals {
+            if let Removal::Layer(id) = removal {
+                let layer = tree.layer(*id)?;
+                bytes += self.drivers.get(&layer.backend)?.used_bytes(layer).await?;
+            }
+        }
+        Ok(bytes)
     }
 
     /// The hidden nodes of a tree, each with the reason why it stays.

@@ -73,7 +73,7 @@ async fn a_dry_run_of_a_deletion_says_what_goes_what_stays_and_changes_nothing()
     let house = House::open().await;
     let (server, a, ..) = forked(&house).await;
     let before = (nodes(&house, server).await, house.cloud.our_objects());
-    for (query, loses, warns) in [("", 1, true), ("&subtree=true", 3, true)] {
+    for (query, loses, warns) in [("", 1, true), ("&subtree=true", 4, true)] {
         let path = format!("/v1/snapshots/{}?dry_run=true{query}", text(&a["id"]));
         let answer = house.send("DELETE", &path, None).await;
         assert_eq!(answer.status, 200, "{}", answer.text);
@@ -81,8 +81,23 @@ async fn a_dry_run_of_a_deletion_says_what_goes_what_stays_and_changes_nothing()
         assert_eq!((&plan["kind"], &plan["bytes_copied"]), (&json!("snapshot_delete"), &json!(0)));
         assert_eq!(plan["loses"].as_array().unwrap().len(), loses, "{plan}");
         assert_eq!(!plan["warnings"].as_array().unwrap().is_empty(), warns, "{plan}");
+        let moves = plan["steps"][0]["what"].as_str().unwrap().contains("moves to no snapshot");
+        assert_eq!(moves, loses > 1, "{plan}");
     }
     assert_eq!((nodes(&house, server).await, house.cloud.our_objects()), before);
+}
+
+#[tokio::test]
+async fn a_dry_run_of_a_deletion_says_which_branch_goes_and_how_much_comes_back() {
+    let house = House::open().await;
+    let (_, _, b, c) = forked(&house).await;
+    let branch = format!("/v1/branches/{}?dry_run=true", text(&c["branch_id"]));
+    let path = format!("/v1/snapshots/{}/restore", text(&b["id"]));
+    let restore = house.send("POST", &path, Some(json!({ "restore": { "safety_snapshot": false } }))).await;
+    house.finished(&restore.body["snapshot"]["operation_id"]).await;
+    let plan = house.send("DELETE", &branch, None).await.body["plan"].clone();
+    assert_eq!(plan["loses"], json!(["snapshot \"c\"", "branch \"branch-2\""]));
+    assert!(plan["bytes_freed"].as_u64().unwrap() > 0, "the disks that c lies on: {plan}");
 }
 
 #[tokio::test]

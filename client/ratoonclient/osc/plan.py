@@ -59,11 +59,16 @@ def _facts(plan):
         ("safety snapshot", _SAFETY.get(plan.get("safety"))),
         ("needs of quota", None if deletes else _needs(plan.get("needs") or {})),
         ("data copied", text.size(plan.get("bytes_copied") or 0)),
+        ("data freed", _freed(plan.get("bytes_freed")) if deletes else None),
         ("tree generation", plan.get("tree_generation")),
     ]
     facts = [(name, value) for name, value in facts if value is not None]
     widest = max(len(name) for name, _value in facts)
     return [f"  {name:<{widest}}  {value}" for name, value in facts]
+
+
+def _freed(size):
+    return "not known" if size is None else f"about {text.size(size)}"
 
 
 def _branch(plan):
