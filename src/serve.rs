@@ -124,6 +124,7 @@ fn app_settings(settings: &Settings) -> AppSettings {
         allow_pause: settings.capture.allow_pause,
         nodes_max: settings.capture.nodes_per_server as usize,
         clone_depth_max: settings.restore.clone_depth_max as usize,
+        flatten_bytes_max: u64::from(settings.sweep.flatten_limit_mib) << 20,
         guard: settings.guard.enabled,
         keep_deleted: settings.guard.keep_deleted,
         listens: settings.events.enabled && settings.notifications_url().is_some(),

@@ -16,6 +16,7 @@ pub mod backups;
 pub mod branches;
 pub mod guard;
 pub mod image_capture;
+pub mod layer_flatten;
 pub mod look;
 pub mod observe;
 pub mod operations;
@@ -38,6 +39,8 @@ pub struct AppSettings {
     pub nodes_max: usize,
     /// Most clones of clones that a disk may stand on.
     pub clone_depth_max: usize,
+    /// Most bytes that are written to flatten disks at once; 0 = nothing is flattened.
+    pub flatten_bytes_max: u64,
     /// Whether heads are taken over before Nova removes them.
     pub guard: bool,
     /// How long the tree of a deleted server is kept.

@@ -1,11 +1,11 @@
 //! The sweep: heads that nobody carries, locks and pauses of ours that no operation needs any more, what deletions had to leave,
-//! and snapshots whose backups are gone.
+//! snapshots whose backups are gone, and parked disks that are worth being flattened.
 //!
 //! The first ones can only come of a crash that no engine has recovered, of a database that was restored, or of a bug. A server whose
 //! operation is under way is left to it, one that Nova is at work on to Nova. The guard of `app/guard.rs` looks at every server
 //! that has changed, whether a notification told of it or not; trees of deleted servers go when their time is over.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,12 +17,13 @@ use crate::app::App;
 use crate::app::backups::rotate;
 use crate::app::guard::guard;
 use crate::app::image_capture::capture_beside_untold;
+use crate::app::layer_flatten::{Flattening, flatten};
 use crate::app::snapshot_delete::{purge, tidy};
 use crate::clock;
 use crate::error::{Kind, Result};
 use crate::ids::{OperationId, ServerId};
 use crate::operations::snapshot_restore::LOCK_PREFIX;
-use crate::operations::{World, power};
+use crate::operations::{World, layer_flatten, power};
 
 /// Changes of servers are looked for a little further back than the last sweep: Nova's clock is another.
 const OVERLAP: chrono::TimeDelta = chrono::TimeDelta::minutes(2);
@@ -38,6 +39,8 @@ pub struct Progress {
     since: Option<DateTime<Utc>>,
     /// Servers that could not be looked at, or are in use.
     again: BTreeSet<ServerId>,
+    /// Servers whose parked disks were measured, and nothing was worth flattening in a tree of this generation.
+    measured: BTreeMap<ServerId, i64>,
 }
 
 /// Sweeps again and again until `stop` turns true.
@@ -80,6 +83,7 @@ pub async fn sweep(world: &World, app: &App, progress: &mut Progress) -> Result<
         purge_deleted(app).await,
         rotate_backups(app).await,
         tidy_trees(world).await,
+        flatten_parked(app, progress).await,
     ])
 }
 
@@ -216,6 +220,31 @@ async fn tidy_trees(world: &World) -> Result<()> {
         Ok(())
     })
     .await
+}
+
+/// Parked disks that are worth being flattened: of one server at a time, since what they write is felt by all.
+async fn flatten_parked(app: &App, progress: &mut Progress) -> Result<()> {
+    if app.settings.flatten_bytes_max == 0 || app.store.is_under_way(layer_flatten::KIND).await? {
+        return Ok(());
+    }
+    let servers = app.store.servers_with_parked().await?;
+    progress.measured.retain(|id, _| servers.contains(id));
+    let mut outcomes = Vec::new();
+    for id in servers {
+        let outcome = flatten(app, id, progress.measured.get(&id).copied()).await;
+        if let Ok(Flattening::NotWorthIt(generation) | Flattening::NotMeasured(generation)) = outcome {
+            progress.measured.insert(id, generation);
+        }
+        // The other looks of the sweep do not wait for a second backend that hangs.
+        let ends = matches!(outcome, Ok(Flattening::Begun(_) | Flattening::NotMeasured(_)));
+        let outcome = outcome.map(drop);
+        tell("flatten", id, &outcome);
+        outcomes.push(outcome);
+        if ends {
+            break;
+        }
+    }
+    worst(outcomes)
 }
 
 /// A server that we have paused and that no operation waits for: an answer of Nova's was lost and its act came late.

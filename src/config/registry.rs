@@ -232,9 +232,19 @@ const CINDER: &[Opt] = &[
         .range(1, 86_400),
 ];
 
-const SWEEP: &[Opt] =
-    &[Opt::new("interval_seconds", Type::Seconds, "60", "Seconds between two looks at all servers' disks.")
-        .range(1, 86_400)];
+const SWEEP: &[Opt] = &[
+    Opt::new("interval_seconds", Type::Seconds, "60", "Seconds between two looks at all servers' disks.")
+        .range(1, 86_400),
+    Opt::new(
+        "flatten_limit_mib",
+        Type::Integer,
+        "256",
+        "Most MiB that are written to flatten parked system disks of one server, where that frees more than it writes, or where \
+         restores of them would have to copy. While it lasts nothing else is done with the server's tree, and the guard waits: \
+         choose no more than the storage writes in a few seconds. 0: nothing is flattened.",
+    )
+    .range(0, 16_384),
+];
 
 const EVENTS: &[Opt] = &[
     Opt::new("enabled", Type::Bool, "true", "Listen to notifications, if there is a transport_url."),

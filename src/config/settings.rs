@@ -210,6 +210,7 @@ pub struct Guard {
 pub struct Sweep {
     #[serde(rename = "interval_seconds", deserialize_with = "seconds")]
     pub interval: Duration,
+    pub flatten_limit_mib: u32,
 }
 
 /// How RabbitMQ keeps a queue.

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use crate::domain::disk::{Found, Layer, Placement};
 use crate::domain::quota::Quota;
 use crate::domain::server::ServerFacts;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::ids::{DiskSnapshotId, LayerId, OperationId};
 
 pub mod cinder;
@@ -115,6 +115,19 @@ pub trait SnapshotDriver: Send + Sync {
 
     /// What a layer takes of its backend, in bytes: what is written, or what counts in its owner's quota; 0 if it is gone.
     async fn used_bytes(&self, layer: &Layer) -> Result<u64>;
+
+    /// What [`SnapshotDriver::flatten`] would write: the bytes that a layer reads from what it was made of. `None`: it would be
+    /// refused, or would not let go of what the layer was made of.
+    async fn flatten_cost(&self, _layer: &Layer) -> Result<Option<u64>> {
+        Ok(None)
+    }
+
+    /// Copies into a parked layer all that it still reads from what it was made of ([`Layer::parent`]), so that it hangs on
+    /// nothing, and removes what stood between them; only where [`Capabilities::copies`]. Refused with a conflict while somebody
+    /// has it open, or anything that was made of it (see `domain/plan/flatten.rs`).
+    async fn flatten(&self, _layer: &Layer) -> Result<()> {
+        Err(Error::internal(format!("The driver {} cannot flatten.", self.name())))
+    }
 
     /// Takes away what Nova may have left on a layer that is no head any more, and which it looks for on the head. Refused with a conflict that passes while somebody still needs it.
     async fn clear(&self, _layer: &Layer) -> Result<()> {

@@ -25,6 +25,7 @@ pub mod failpoint;
 pub mod head_giveback;
 pub mod head_retire;
 pub mod head_takeover;
+pub mod layer_flatten;
 pub mod power;
 pub mod runner;
 pub mod snapshot_create;
@@ -263,6 +264,7 @@ pub fn load(operation: &Operation) -> Result<Box<dyn Work>> {
         head_giveback::KIND => Ok(Box::new(head_giveback::HeadGiveback::load(operation)?)),
         head_retire::KIND => Ok(Box::new(head_retire::HeadRetire::load(operation)?)),
         head_takeover::KIND => Ok(Box::new(head_takeover::HeadTakeover::load(operation)?)),
+        layer_flatten::KIND => Ok(Box::new(layer_flatten::LayerFlatten::load(operation)?)),
         snapshot_restore::KIND => Ok(Box::new(snapshot_restore::SnapshotRestore::load(operation)?)),
         other => Err(Error::internal(format!("This binary knows no operation {other}."))),
     }

@@ -183,6 +183,29 @@ impl Store {
         rows.iter().map(|id| from_id("layers.server_id", id)).collect()
     }
 
+    /// Servers that are there and have parked disks.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn servers_with_parked(&self) -> Result<Vec<ServerId>> {
+        let there = Query::select()
+            .column(server::Column::Id)
+            .from(server::Entity)
+            .and_where(server::Column::DeletedAt.is_null())
+            .to_owned();
+        let rows: Vec<String> = layer::Entity::find()
+            .select_only()
+            .column(layer::Column::ServerId)
+            .distinct()
+            .filter(layer::Column::Role.eq(LayerRole::Parked.as_str()))
+            .filter(layer::Column::ServerId.in_subquery(there))
+            .into_tuple()
+            .all(&self.read)
+            .await
+            .map_err(database_error)?;
+        rows.iter().map(|id| from_id("layers.server_id", id)).collect()
+    }
+
     /// Servers that are taken for there: those of a record without an end.
     ///
     /// # Errors

@@ -1,6 +1,6 @@
 //! How work that nobody has asked for has gone so far.
 
-use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
+use sea_orm::{ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect};
 
 use super::rows::operation;
 use super::{Store, database_error};
@@ -10,6 +10,20 @@ use crate::error::Result;
 use crate::ids::ServerId;
 
 impl Store {
+    /// Whether an operation of this kind waits or runs, on any server.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn is_under_way(&self, kind: &str) -> Result<bool> {
+        let rows = operation::Entity::find()
+            .filter(operation::Column::Kind.eq(kind))
+            .filter(operation::Column::Status.is_in(["queued", "running", "unwinding"]))
+            .count(&self.read)
+            .await
+            .map_err(database_error)?;
+        Ok(rows > 0)
+    }
+
     /// Whether work of this kind that nobody has asked for may begin on a server, see [`may_be_tried_again`]. `in_vain` says
     /// whether an operation has not done what it was for.
     ///

@@ -156,6 +156,7 @@ impl House {
                     allow_pause: true,
                     nodes_max: 64,
                     clone_depth_max: 12,
+                    flatten_bytes_max: u64::MAX,
                     guard: true,
                     keep_deleted: std::time::Duration::from_secs(3600),
                     listens: true,

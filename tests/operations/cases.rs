@@ -34,10 +34,12 @@ pub enum Case {
     RetireRebuilt,
     /// Nova has deleted the server, and a volume that nobody had captured.
     RetireDeleted,
+    /// A parked disk is all that keeps the one that it was made of.
+    Flatten,
 }
 
 /// All of them.
-pub const CASES: [Case; 13] = [
+pub const CASES: [Case; 14] = [
     Case::Capture,
     Case::CaptureAtRest,
     Case::RestoreByCloning,
@@ -51,6 +53,7 @@ pub const CASES: [Case; 13] = [
     Case::GiveBack,
     Case::RetireRebuilt,
     Case::RetireDeleted,
+    Case::Flatten,
 ];
 
 impl Case {
@@ -112,6 +115,7 @@ impl Case {
                     _ => {}
                 }
             }
+            Self::Flatten => lab.leave_a_parked_disk_for_another().await,
             Self::RestoreByReuse => {
                 let a = lab.capture("a").await;
                 lab.cloud.guest_write(lab.server);
@@ -146,6 +150,7 @@ impl Case {
                 guard(&lab.app, lab.server, false).await.unwrap().unwrap()
             }
             Self::DeleteBranch => lab.ask_delete_branch("main").await.unwrap(),
+            Self::Flatten => lab.ask_flatten().await,
             Self::RestoreByReuse => lab.ask_restore(lab.safety_node().await.id, |_| {}).await.unwrap(),
             Self::RestoreOneDisk => {
                 let volumes = lab.volumes();

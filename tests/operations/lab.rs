@@ -142,6 +142,7 @@ impl Lab {
             allow_pause: true,
             nodes_max: 64,
             clone_depth_max: DEPTH_MAX,
+            flatten_bytes_max: u64::MAX,
             guard: true,
             keep_deleted: std::time::Duration::from_secs(3600),
             listens: true,

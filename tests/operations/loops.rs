@@ -62,6 +62,7 @@ impl Undisturbed {
             Case::TakeOver => &ratoon::operations::head_takeover::STEPS,
             Case::GiveBack => &ratoon::operations::head_giveback::STEPS,
             Case::RetireRebuilt | Case::RetireDeleted => &ratoon::operations::head_retire::STEPS,
+            Case::Flatten => &ratoon::operations::layer_flatten::STEPS,
             _ => &ratoon::operations::snapshot_restore::STEPS,
         };
         steps.iter().find(|known| known.name == step).unwrap().reversal
@@ -85,6 +86,13 @@ impl Undisturbed {
             if let Some(id) = guard(&lab.app, lab.server, false).await.unwrap() {
                 lab.must_succeed(id).await;
             }
+            return self.must_be_as_if_undisturbed(lab, what).await;
+        }
+        if self.case == Case::Flatten {
+            // A disk that is flat stays so; the next look records it.
+            lab.probe.calm();
+            let id = lab.ask_flatten().await;
+            lab.must_succeed(id).await;
             return self.must_be_as_if_undisturbed(lab, what).await;
         }
         lab.must_be_clean(what).await;

@@ -8,6 +8,7 @@ mod deletes;
 mod engines;
 mod events;
 mod faults;
+mod flatten;
 mod guard;
 mod lab;
 mod lineage;

@@ -187,7 +187,9 @@ pub fn decide(seen: Seen<'_>) -> Verdict {
         None if server.status.as_str() == "SOFT_DELETED" && deletion_was_told => take(Removing::Deleting),
         // Until it has removed the disks Nova shows no task.
         None if server.status.as_str() == "SOFT_DELETED" && taken => Verdict::Leave("Nova is reclaiming it"),
-        None if server.status.as_str() != "SOFT_DELETED" && is_being_deleted(actions, seen.at) => take(Removing::Deleting),
+        None if server.status.as_str() != "SOFT_DELETED" && is_being_deleted(actions, seen.at) => {
+            take(Removing::Deleting)
+        }
         None => Verdict::LookAtNames,
     }
 }

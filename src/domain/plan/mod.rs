@@ -11,6 +11,7 @@ use crate::ids::{BranchId, DiskId, LayerId, SnapshotId};
 
 pub mod capture;
 pub mod delete;
+pub mod flatten;
 pub mod guard;
 pub mod image;
 pub mod restore;

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 
 use super::FakeCloud;
 use super::owner::blank_image;
-use super::state::{Image, NAMED, NOVAS, POOL, Picture, State, head_name};
+use super::state::{Image, NAMED, NOVAS, POOL, Picture, SECTORS, State, head_name};
 use crate::domain::disk::{Attachment, DiskFacts, DiskKind, Found, FoundDisk, Layer, LeftOut, Placement};
 use crate::domain::quota::Quota;
 use crate::domain::server::ServerFacts;
@@ -34,6 +34,14 @@ const STAND_IN: &str = "ratoon.stand_in";
 
 fn is_stand_in(image: &Image) -> bool {
     image.metadata.contains_key(STAND_IN)
+}
+
+/// Whether anybody has an image open, or anything that was made of it.
+fn is_read(state: &State, id: &str) -> bool {
+    let is_clone = |image: &&Image| image.parent.as_ref().is_some_and(|(parent, _)| parent == id);
+    let mut clones = state.images.iter().filter(|(_, image)| is_clone(image));
+    state.images.get(id).is_some_and(|image| !image.watchers.is_empty())
+        || clones.any(|(clone, _)| is_read(state, clone))
 }
 
 /// Trashed snapshots go with their last clone.
@@ -221,6 +229,36 @@ impl SnapshotDriver for Named {
     async fn used_bytes(&self, layer: &Layer) -> Result<u64> {
         self.cloud
             .call("measure_image", |state| Ok(state.images.get(&layer.backend_id).map_or(0, |image| image.size_bytes)))
+            .await
+    }
+
+    async fn flatten_cost(&self, layer: &Layer) -> Result<Option<u64>> {
+        self.cloud
+            .call("measure_image", |state| {
+                let Some(image) = state.images.get(&layer.backend_id) else { return Ok(None) };
+                if image.name != parked_name(layer.id) || is_read(state, &layer.backend_id) {
+                    return Ok(None);
+                }
+                let parent =
+                    image.parent.as_ref().and_then(|(id, picture)| state.images.get(id)?.pictures.get(picture));
+                let same = parent.map_or(0, |it| it.bytes.iter().zip(&image.bytes).filter(|(a, b)| a == b).count());
+                Ok(Some(image.size_bytes / SECTORS as u64 * same as u64))
+            })
+            .await
+    }
+
+    async fn flatten(&self, layer: &Layer) -> Result<()> {
+        self.cloud
+            .call("flatten_image", |state| {
+                let in_use = is_read(state, &layer.backend_id);
+                let image = state.image(&layer.backend_id)?;
+                if image.name != parked_name(layer.id) || in_use {
+                    return Err(Error::conflict(format!("Image {} is in use.", layer.backend_id)));
+                }
+                image.parent = None;
+                empty_trash(state);
+                Ok(())
+            })
             .await
     }
 

@@ -73,8 +73,8 @@ pub(super) fn remove_if_unused(carriers: &Pool, origin: DiskSnapshotId) -> Resul
         if !snapshots.iter().all(ours) {
             return Ok(());
         }
-        if !snapshots.is_empty() {
-            if !carrier.children(CARRIER_SNAPSHOT)?.is_empty() {
+        if let Some(snapshot) = snapshots.first() {
+            if !carrier.children(snapshot)?.is_empty() {
                 return Ok(());
             }
             drop(carrier);

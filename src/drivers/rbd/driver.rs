@@ -11,7 +11,7 @@ pub use super::discover::HeadImage;
 use super::image::Access;
 use super::pool::Pool;
 use super::prepare::{self, Wanted, discard, purge};
-use super::{discover, open, snapshot, swap, takeover};
+use super::{discover, flatten, open, snapshot, swap, takeover};
 use crate::clock;
 use crate::domain::disk::{Found, Layer, Placement};
 use crate::domain::quota::Quota;
@@ -190,6 +190,26 @@ impl SnapshotDriver for RbdDriver {
             .run_briefly("measure an RBD image", move |connection| {
                 let pool = Pool::open(connection, &pool)?;
                 open::find(&pool, &layer, Access::Read)?.map_or(Ok(0), |image| image.used_bytes())
+            })
+            .await
+    }
+
+    async fn flatten_cost(&self, layer: &Layer) -> Result<Option<u64>> {
+        let (pool, layer) = (self.pool_of(layer), layer.clone());
+        self.cluster
+            .run_briefly("measure an RBD image", move |connection| {
+                flatten::cost(connection, &Pool::open(connection, &pool)?, &layer)
+            })
+            .await
+    }
+
+    async fn flatten(&self, layer: &Layer) -> Result<()> {
+        let (pool, carriers, layer) = (self.pool_of(layer), self.carrier_pool_of(layer), layer.clone());
+        self.clear_new(pool.clone(), layer.id).await?;
+        self.cluster
+            .run("flatten an RBD image", move |connection| {
+                let (pool, carriers) = open_all(connection, &pool, carriers.as_deref())?;
+                flatten::flatten(connection, &pool, carriers.as_ref(), &layer)
             })
             .await
     }

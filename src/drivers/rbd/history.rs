@@ -44,6 +44,15 @@ pub struct Snapshot {
     pub kind: SnapshotKind,
 }
 
+/// A clone of a snapshot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Child {
+    /// Its pool.
+    pub pool: String,
+    /// Its id.
+    pub id: String,
+}
+
 impl Image {
     /// All snapshots, oldest first, those that wait in the trash for their last clone included.
     ///
@@ -135,33 +144,35 @@ impl Image {
         Ok(())
     }
 
-    /// Ids of the clones of a snapshot, wherever they are, in the trash too.
+    /// The clones of a snapshot, which may have been removed, wherever they are, in the trash too.
     ///
     /// # Errors
     /// See [`Image::size_bytes`].
-    pub fn children(&self, snapshot: &str) -> Result<Vec<String>> {
-        let c_name = c_string(snapshot)?;
-        // SAFETY: the image is open, the string terminated. The image stands at the snapshot until the reset below.
-        let code = unsafe { (self.api().rbd_snap_set)(self.handle(), c_name.as_ptr()) };
-        check(code, || format!("look at snapshot {}@{snapshot}", self.label()))?;
-        let found = self.children_here(snapshot);
+    pub fn children(&self, snapshot: &Snapshot) -> Result<Vec<Child>> {
+        // SAFETY: the image is open. It stands at the snapshot until the reset below.
+        let code = unsafe { (self.api().rbd_snap_set_by_id)(self.handle(), snapshot.id) };
+        check(code, || format!("look at snapshot {}@{}", self.label(), snapshot.name))?;
+        let found = self.children_here(&snapshot.name);
         // SAFETY: as above; null = the image itself.
         let code = unsafe { (self.api().rbd_snap_set)(self.handle(), ptr::null()) };
         check(code, || format!("look at RBD image {} again", self.label()))?;
         found
     }
 
-    fn children_here(&self, snapshot: &str) -> Result<Vec<String>> {
+    fn children_here(&self, snapshot: &str) -> Result<Vec<Child>> {
         // SAFETY: the image is open, the array has room for `count` entries.
         let (code, mut specs) = fill(16, LinkedImageSpecT::empty, |specs, count| unsafe {
             (self.api().rbd_list_children3)(self.handle(), specs, count)
         });
         check(code, || format!("list the clones of {}@{snapshot}", self.label()))?;
-        // SAFETY: the filled entries hold terminated strings.
-        let ids = specs.iter().map(|spec| unsafe { own_str(spec.image_id) }).collect();
+        let own = |spec: &LinkedImageSpecT| {
+            // SAFETY: the filled entries hold terminated strings.
+            unsafe { Child { pool: own_str(spec.pool_name), id: own_str(spec.image_id) } }
+        };
+        let found = specs.iter().map(own).collect();
         // SAFETY: frees the strings of exactly the filled entries; they are not used again.
         unsafe { (self.api().rbd_linked_image_spec_list_cleanup)(specs.as_mut_ptr(), specs.len()) };
-        Ok(ids)
+        Ok(found)
     }
 
     /// Whether anything was written, discarded or zeroed since a snapshot of this image.
@@ -233,16 +244,29 @@ impl Image {
     /// # Errors
     /// See [`Image::size_bytes`].
     pub fn used_bytes(&self) -> Result<u64> {
+        self.extents(false)
+    }
+
+    /// Bytes that a reader finds and that the image has not of its own: they are its parent's, or an ancestor's.
+    ///
+    /// # Errors
+    /// See [`Image::size_bytes`].
+    pub fn borrowed_bytes(&self) -> Result<u64> {
+        Ok(self.extents(true)?.saturating_sub(self.extents(false)?))
+    }
+
+    /// The sum of all extents, by whole objects.
+    fn extents(&self, with_parents: bool) -> Result<u64> {
         let used = AtomicU64::new(0);
         // SAFETY: the image is open; the callback gets a pointer to `used`, which outlives the call, and only adds to it
-        // atomically. Null = all there is; without the parent's, by whole objects.
+        // atomically. Null = all there is; 1 = whole objects.
         let code = unsafe {
             (self.api().rbd_diff_iterate2)(
                 self.handle(),
                 ptr::null(),
                 0,
                 self.size_bytes()?,
-                0,
+                u8::from(with_parents),
                 1,
                 add_extent,
                 (&raw const used).cast_mut().cast(),
@@ -262,7 +286,7 @@ impl Image {
 /// Adds up what exists.
 extern "C" fn add_extent(_offset: u64, length: usize, exists: c_int, used: *mut c_void) -> c_int {
     if exists != 0 {
-        // SAFETY: `used` is the pointer to the AtomicU64 that `used_bytes` passed, alive during the iteration.
+        // SAFETY: `used` is the pointer to the AtomicU64 that `extents` passed, alive during the iteration.
         unsafe { &*used.cast::<AtomicU64>() }.fetch_add(length as u64, Ordering::SeqCst);
     }
     0

@@ -211,6 +211,7 @@ table! {
         fn rbd_snap_remove(ImageT, *const c_char) -> c_int;
         fn rbd_snap_unprotect(ImageT, *const c_char) -> c_int;
         fn rbd_snap_set(ImageT, *const c_char) -> c_int;
+        fn rbd_snap_set_by_id(ImageT, u64) -> c_int;
         fn rbd_list_children3(ImageT, *mut LinkedImageSpecT, *mut usize) -> c_int;
         fn rbd_watchers_list(ImageT, *mut WatcherT, *mut usize) -> c_int;
         fn rbd_watchers_list_cleanup(*mut WatcherT, usize);

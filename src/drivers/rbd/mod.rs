@@ -10,6 +10,7 @@ pub mod connection;
 mod discover;
 pub mod driver;
 mod errno;
+mod flatten;
 pub mod history;
 pub mod image;
 mod librbd;

@@ -225,7 +225,7 @@ pub(super) fn clear(pool: &Pool, new: LayerId) -> Result<()> {
     let Some(id) = pool.holder(&layer_name(new))? else { return Ok(()) };
     for snapshot in leftovers(pool, new)? {
         let Some(image) = pool.open_id(&id, Access::Read)? else { return Ok(()) };
-        if !image.children(&snapshot.name)?.is_empty() {
+        if !image.children(&snapshot)?.is_empty() {
             return Err(Error::conflict(format!(
                 "Nova is still making an image of {}@{}.",
                 image.label(),

@@ -7,6 +7,7 @@
 mod bench;
 mod discover;
 mod faults;
+mod flatten;
 mod prepare;
 mod snapshot;
 mod swap;
