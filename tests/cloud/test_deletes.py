@@ -3,7 +3,9 @@ import pytest
 
 import orphans
 from cloud import Refused
-from proof import boot, guest_agrees, trails
+from proof import boot, captured, guest_agrees, trails
+
+pytestmark = pytest.mark.sampled(2)
 
 
 @pytest.fixture
@@ -18,7 +20,6 @@ def capture(client, server, name):
     """A node, with what the disks held."""
     server.ticking()
     node = client.capture(server, name, consistency='crash', pause_limit_ms=60_000)
-    from proof import captured
     return node, captured(server)
 
 

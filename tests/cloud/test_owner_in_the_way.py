@@ -10,7 +10,7 @@ from conftest import SOAK
 from proof import disks, mark, marks, trail, trails
 
 pytestmark = pytest.mark.alone  # his calls, and the images that they make, want the whole cloud
-RESTORES = 20 if SOAK else 2
+RESTORES = 20 if SOAK else 1
 RESTORES_A_SERVER = 3  # each makes a volume, of Cinder's ten; three more are the owner's nodes' own
 TRIES = 4  # of each: he must not be able to keep his server from ever being restored
 RESTORE_PATIENCE_S = 600  # it waits for him, several times

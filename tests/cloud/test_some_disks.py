@@ -1,7 +1,11 @@
 """Restore of one, all, or a set of data volumes that has changed meanwhile: the order inside the guest is that of the node."""
+import pytest
+
 import orphans
 from cloud import wait
 from proof import boot, captured, guest_agrees, trails
+
+pytestmark = pytest.mark.sampled(1)
 
 
 def labels(server):
