@@ -27,6 +27,8 @@ pub struct DiskView {
     pub reason: String,
     /// Size in bytes.
     pub size_bytes: u64,
+    /// Name of the disk whose place it takes, if it does.
+    pub replaces: Option<String>,
 }
 
 /// One act of a plan.
@@ -107,6 +109,7 @@ impl PlanView {
                     action: if capture.share.is_some() { "share" } else { "snapshot" },
                     reason: capture.reason.clone(),
                     size_bytes: disk.size_bytes,
+                    replaces: None,
                 }
             })
             .collect();
@@ -211,6 +214,10 @@ impl PlanView {
                 },
                 reason: disk.reason.clone(),
                 size_bytes: part.size_bytes,
+                replaces: disk
+                    .live
+                    .filter(|_| disk.comeback != Comeback::Keep)
+                    .map(|place| look.live[place].disk.key.clone()),
             });
         }
         let given_way = plan.moves.iter().filter(|disk| disk.comeback != Comeback::Keep).filter_map(|disk| disk.live);
@@ -229,6 +236,7 @@ impl PlanView {
                 action,
                 reason: reason.to_owned(),
                 size_bytes: disk.size_bytes,
+                replaces: None,
             });
         }
         let (branch, branch_action) =

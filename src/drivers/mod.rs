@@ -80,6 +80,18 @@ pub enum StandIn {
     Always,
 }
 
+/// What a layer is marked as, for those who look at the backend.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Label<'a> {
+    /// A disk of its server, or nobody's: nothing of ours.
+    InUse,
+    /// Parked.
+    Parked {
+        /// The backend id of the disk that has taken its place, if one has.
+        replaced_by: Option<&'a str>,
+    },
+}
+
 /// One kind of storage.
 #[async_trait]
 pub trait SnapshotDriver: Send + Sync {
@@ -147,10 +159,9 @@ pub trait SnapshotDriver: Send + Sync {
         Ok(String::new())
     }
 
-    /// Marks a layer as parked (or, with `parked` false, as an ordinary head again) for those who look at the backend:
-    /// name and metadata. Returns the new mark of a parked layer; empty if the backend has none, or if the layer no longer
+    /// Marks a layer for those who look at the backend: name and metadata. Returns the new mark of a parked layer; empty if the backend has none, or if the layer no longer
     /// bears [`Layer::parked_mark`]: somebody may have written to it since it was taken off.
-    async fn label(&self, call: &Call, layer: &Layer, parked: bool) -> Result<String>;
+    async fn label(&self, call: &Call, layer: &Layer, label: Label<'_>) -> Result<String>;
 
     /// Whether a parked layer, of which its row says that it equals `source`, still holds that: nobody has written to it.
     /// `source` is a snapshot on the layer itself, or the one that the layer was made of. What cannot be proven is `false`.

@@ -12,7 +12,7 @@ use crate::domain::disk::{Layer, LayerRole, Placement};
 use crate::domain::operation::Operation;
 use crate::domain::plan::guard::{Head, Removing, Verdict};
 use crate::domain::snapshot::{Consistency, SnapshotStatus};
-use crate::drivers::StandIn;
+use crate::drivers::{Label, StandIn};
 use crate::error::{Error, Result};
 use crate::ids::{DiskSnapshotId, LayerId, SnapshotId};
 use crate::operations::head_takeover::decide_now;
@@ -267,7 +267,7 @@ impl HeadRetire {
         let mut failed = None;
         for layer in tree.layers.iter().filter(ours) {
             let driver = cx.world.drivers.get(&layer.backend)?;
-            match driver.label(&cx.call(), layer, true).await {
+            match driver.label(&cx.call(), layer, Label::Parked { replaced_by: None }).await {
                 Ok(mark) if driver.capabilities().placement == Placement::Attached => {
                     layers.push(Layer { parked_mark: mark, ..layer.clone() });
                 }

@@ -17,6 +17,7 @@ use crate::domain::disk::{Layer, LayerRole};
 use crate::domain::operation::Operation;
 use crate::domain::plan::delete::{self, DeletePlan, DeleteWorld, Removal, Target, settle};
 use crate::domain::snapshot::{Branch, Snapshot, SnapshotStatus};
+use crate::drivers::Label;
 use crate::error::{Error, Kind, Result};
 use crate::ids::{DiskSnapshotId, LayerId, SnapshotId};
 use crate::operations::{Drivers, Reversal, Step, StepContext, Work, state_of, typed, untyped};
@@ -180,7 +181,7 @@ impl SnapshotDelete {
                     // The answer may have been lost, not the act.
                     Err(error) => return if driver.exists(layer).await? { Err(error) } else { Ok(Fate::Gone) },
                 }
-                driver.label(&call, layer, false).await?;
+                driver.label(&call, layer, Label::InUse).await?;
                 tracing::warn!(layer_id = %layer.id, backend_id = %layer.backend_id, "a parked disk may have been used since: it is left to its owner");
                 Ok(Fate::Left(layer.id))
             }

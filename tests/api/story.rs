@@ -79,6 +79,25 @@ async fn a_dry_run_tells_the_plan_and_changes_nothing() {
 }
 
 #[tokio::test]
+async fn a_restore_says_which_volume_takes_whose_place() {
+    let house = House::open().await;
+    let server = house.server();
+    let fresh = house.captured(server, "fresh").await;
+    let path = format!("/v1/snapshots/{}/restore", fresh["id"].as_str().unwrap());
+    let plan = house.send("POST", &path, Some(json!({ "restore": {}, "dry_run": true }))).await.body["plan"].clone();
+    let of_volumes = plan["disks"].as_array().unwrap().iter().filter(|disk| disk["kind"] == "volume");
+    let mut planned: Vec<String> = of_volumes.filter_map(|disk| disk["replaces"].as_str().map(str::to_owned)).collect();
+    planned.sort();
+    let answer = house.send("POST", &path, Some(json!({ "restore": {} }))).await;
+    let operation = house.finished(&answer.body["snapshot"]["operation_id"]).await;
+    let replaced = operation["replaced"].as_array().unwrap();
+    let mut old: Vec<String> = replaced.iter().map(|one| one["old"].as_str().unwrap().to_owned()).collect();
+    old.sort();
+    assert_eq!((old.len(), &old), (2, &planned), "{plan} {operation}");
+    assert!(replaced.iter().all(|one| one["new"].as_str().is_some_and(|new| !old.contains(&new.to_owned()))));
+}
+
+#[tokio::test]
 async fn a_tree_that_has_changed_since_the_plan_is_a_conflict() {
     let house = House::open().await;
     let server = house.server();

@@ -23,7 +23,7 @@ class Storage:
         self.server_ids = {server.id for server in servers}
         self.volumes, self.snapshots = project.volumes(), project.snapshots()
         glance = {image['id'] for image in project.cloud.admin.glance('GET', '/images?limit=500')['images']}
-        self.images, self.trash = {}, []
+        self.images, self.trash, self.parents = {}, [], set()
         for where in POOLS:
             for name in rbd.RBD().list(pool(where)):
                 if f'{where}/{name}' in foreign or (where == 'images' and name in glance):
@@ -34,6 +34,7 @@ class Storage:
                     with rbd.Image(pool(where), name, read_only=True) as image:
                         if where != 'volumes' and not self.is_ours(where, name, image):
                             continue
+                        self.parents.add(self.parent_of(image))
                         self.images[f'{where}/{name}'] = sorted(self.snapshot_name(image, snap) for snap in image.list_snaps())
                 except rbd.ImageNotFound:
                     pass  # gone while we looked
@@ -47,6 +48,13 @@ class Storage:
         time.sleep(MARKED_S)
         still = {entry['id'] for entry in rbd.RBD().trash_list(pool(where))}
         return [entry for entry in found if entry['id'] in still]
+
+    @staticmethod
+    def parent_of(image):
+        try:
+            return '/'.join(image.parent_info()[:2])
+        except rbd.ImageNotFound:
+            return None
 
     def foreign_is_gone(self, name):
         """A volume's image that no volume of any project explains."""
@@ -129,7 +137,9 @@ def differences(service, project, servers, own_volumes, own_snapshots=(), own_im
     for id in volumes:
         images[f'volumes/volume-{id}'] = [f'snapshot-{one["id"]}' for one in found.snapshots.values() if one['volume_id'] == id]
         # Cinder keeps no record of what Ceph keeps for a volume's clones.
-        images[f'volumes/volume-{id}'] += [name for name in found.images.get(f'volumes/volume-{id}', []) if name.startswith('(trash)')]
+        if f'volumes/volume-{id}' in found.parents:
+            kept = [name for name in found.images.get(f'volumes/volume-{id}', []) if name.startswith('(trash)')]
+            images[f'volumes/volume-{id}'] += kept
     compare('image', found.images, images)
     compare('image in the trash', found.trash, [])
     for name in images.keys() & found.images.keys():

@@ -80,8 +80,8 @@ def trails(server):
     return [trail(spec) for spec in disks(server)]
 
 
-def digest(spec):
-    """A digest of all that is not zero in POOL/IMAGE[@SNAPSHOT], with its places and the image's size.
+def digest(spec, within=None):
+    """A digest of all that is not zero in POOL/IMAGE[@SNAPSHOT], or between two places in it, with its places and the image's size.
 
     Which extents Ceph names depends on how the bytes came there, so they only say where to read: whole chunks, each once.
     """
@@ -91,7 +91,8 @@ def digest(spec):
     with rbd.Image(pool(where), name, snapshot=snapshot or None, read_only=True) as image:
         total.update(str(image.size()).encode())
         chunks = set()
-        image.diff_iterate(0, image.size(), None, lambda offset, length, exists: exists and chunks.update(
+        begin, end = within or (0, image.size())
+        image.diff_iterate(begin, end - begin, None, lambda offset, length, exists: exists and chunks.update(
             range(offset // CHUNK, (offset + length - 1) // CHUNK + 1)))
         for at in sorted(chunks):
             data = image.read(at * CHUNK, min(CHUNK, image.size() - at * CHUNK))

@@ -20,8 +20,8 @@ RESTORE_UNDOES = ['swap', 'arrange', 'safety', 'stop', 'prepare', 'lock']
 UNLOGGED = ['snapshot_create/pause:done']  # nothing is written while the server stands still
 FORWARD = [f'{kind}/{step}:{event}' for kind, steps in
            (('snapshot_create', CAPTURE), ('snapshot_restore', RESTORE), ('snapshot_delete', DELETE)) for step in steps for event in ('started', 'done')]
-BACKWARD = [f'{kind}/{step}:{event}' for kind, steps in (('snapshot_create', CAPTURE_UNDOES), ('snapshot_restore', RESTORE_UNDOES))
-            for step in steps for event in ('undo_started', 'undo_done')]
+BACKWARD = [event for kind, steps in (('snapshot_create', CAPTURE_UNDOES), ('snapshot_restore', RESTORE_UNDOES))
+            for event in (f'{kind}/record:failed', *(f'{kind}/{step}:{event}' for step in steps for event in ('undo_started', 'undo_done')))]
 LAST_BEFORE_RECORD = {'snapshot_create': 'snapshot_create/check:done', 'snapshot_restore': 'snapshot_restore/verify:done'}
 RANDOM_MOMENTS, RANDOM_MOMENTS_SAMPLE, EVENTS_SAMPLE, UNDO_SAMPLE = 30, 2, 4, 1
 LONGEST_S = {'snapshot_create': 4.0, 'snapshot_restore': 18.0, 'snapshot_delete': 3.0}  # about as long as they take: moments are spread over it
@@ -125,6 +125,8 @@ def test_killed_while_it_undoes_at(process, victim, event):
     process.start()
     operation = victim.client.finished(id)
     assert operation['status'] == 'cancelled'
+    logged = [f'{kind}/{line["step"]}:{line["event"]}' for line in operation['events'] if line['event'] not in ('started', 'done')]
+    assert sorted(set(logged)) == sorted(one for one in BACKWARD if one.startswith(kind)), 'all that it logs on its way back'
     all_is_well(process, victim, kind, operation, before)
 
 

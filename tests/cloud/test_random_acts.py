@@ -53,10 +53,14 @@ class Model:
                 specs.append(f'vms/{image}@ratoon-{row["origin_id"]}')
             else:
                 specs.append(f'volumes/volume-{row["volume"]}@snapshot-{row["backend_id"]}')
-        return [(digest(spec), trail(spec)) for spec in specs]
+        return self.contents(specs)
 
     def live(self):
-        return [(digest(spec), trail(spec)) for spec in self.specs()]
+        return self.contents(self.specs())
+
+    @staticmethod
+    def contents(specs):
+        return [(digest(spec), trail(spec), digest(spec, FREE)) for spec in specs]
 
     # Acts
 
@@ -173,6 +177,7 @@ class Model:
             assert seen.trail.label == labels[place]
             if want:
                 assert seen.trail == want[1], f'disk {place} after a restore of {names or "all"} from {node}'
+                assert digest(self.specs()[place], FREE) == want[2], f'what no guest touches on disk {place}, from {node}'
             else:
                 assert seen.trail.phase == 'shutdown', 'a disk that stays holds what the guest wrote last'
 

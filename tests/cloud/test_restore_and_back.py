@@ -22,7 +22,11 @@ def test_what_the_guest_wrote_at_power_off_is_there_again_after_restoring_elsewh
     client.capture(server, 'b')
     server.ticking()
 
-    client.restore(a)
+    operation = client.restore(a)
+    replaced = dict(zip(originals, server.attachments()))
+    assert {one['old']: one['new'] for one in operation['replaced']} == replaced
+    marks = {id: one['metadata'].get('ratoon.replaced_by') for id, one in project.volumes().items()}
+    assert marks == {**replaced, **dict.fromkeys(server.attachments())}, 'each old volume says which one took its place'
     last_words = trail(parked_system_disk(service, server))
     assert last_words.phase == 'shutdown'
     branched = client.tree(server)

@@ -81,6 +81,11 @@ class Lines(columns.FormattableColumn):
         return "\n".join(self._value or [])
 
 
+class Replaced(columns.FormattableColumn):
+    def human_readable(self):
+        return "\n".join(f"{one['old']} -> {one['new']}" for one in self._value or [])
+
+
 class Error(columns.FormattableColumn):
     def human_readable(self):
         error = self._value or {}

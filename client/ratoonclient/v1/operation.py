@@ -31,6 +31,8 @@ class Operation(_base.Resource):
     is_cancellable = resource.Body("cancellable", type=bool)
     is_cancel_requested = resource.Body("cancel_requested", type=bool)
     warnings = resource.Body("warnings", type=list)
+    #: which volume has taken whose place: old, new
+    replaced = resource.Body("replaced", type=list)
     #: code, message, remedy, step
     error = resource.Body("error", type=dict)
     #: at, step, event, detail; only when fetched singly

@@ -30,6 +30,7 @@ fn view(operation: &Operation) -> Value {
         "cancellable": !operation.committed && matches!(status, OperationStatus::Queued | OperationStatus::Running),
         "cancel_requested": operation.cancel_requested,
         "warnings": operation.warnings,
+        "replaced": operation.state.get("replaced").unwrap_or(&json!([])),
         "error": operation.error,
         "created_at": time(operation.created_at),
         "started_at": operation.started_at.map(time),

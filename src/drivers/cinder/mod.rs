@@ -21,7 +21,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use serde_json::{Map, Value, json};
 
-use super::{Call, Capabilities, Captured, NewLayer, SnapshotDriver, Source};
+use super::{Call, Capabilities, Captured, Label, NewLayer, SnapshotDriver, Source};
 use crate::clients::cinder::{NewVolume, Snapshot, Volume};
 use crate::clients::{Cinder, OpenStack};
 use crate::domain::disk::{Found, Layer, Placement};
@@ -43,6 +43,8 @@ const KEY_NAME: &str = "ratoon.name";
 const KEY_PARKED: &str = "ratoon.parked";
 /// Metadata: the server it belongs to.
 const KEY_SERVER: &str = "ratoon.server";
+/// Metadata of a parked volume: the id of the volume that has taken its place.
+const KEY_REPLACED_BY: &str = "ratoon.replaced_by";
 
 /// The driver.
 #[derive(Debug)]
@@ -231,11 +233,14 @@ impl SnapshotDriver for CinderDriver {
         Ok(volume.updated_at.filter(|_| volume.status == "available").unwrap_or_default())
     }
 
-    async fn label(&self, _call: &Call, layer: &Layer, parked: bool) -> Result<String> {
+    async fn label(&self, _call: &Call, layer: &Layer, label: Label<'_>) -> Result<String> {
         let id = volume_id(layer)?;
-        if parked {
+        if let Label::Parked { replaced_by } = label {
             let before = self.mark(layer).await?;
-            let marks = metadata([(KEY_PARKED, "true".to_owned()), (KEY_SERVER, layer.server_id.to_string())]);
+            let mut marks = metadata([(KEY_PARKED, "true".to_owned()), (KEY_SERVER, layer.server_id.to_string())]);
+            if let Some(other) = replaced_by {
+                marks.insert(KEY_REPLACED_BY.to_owned(), json!(other));
+            }
             self.admin.set_volume_metadata(id, &marks).await?;
             self.admin.rename_volume(id, Some(&parked_name(layer))).await?;
             // Nobody attaches, writes and detaches in the moment that this took.
@@ -243,7 +248,7 @@ impl SnapshotDriver for CinderDriver {
             return if untouched { self.mark(layer).await } else { Ok(String::new()) };
         }
         self.admin.rename_volume(id, layer.facts.name.as_deref()).await?;
-        for key in [KEY_PARKED, KEY_SERVER, KEY_NAME] {
+        for key in [KEY_PARKED, KEY_SERVER, KEY_NAME, KEY_REPLACED_BY] {
             self.admin.remove_volume_metadata(id, key).await?;
         }
         Ok(String::new())

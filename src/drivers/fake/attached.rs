@@ -9,7 +9,7 @@ use super::state::{ATTACHED, Picture, State, Volume};
 use crate::domain::disk::{DiskKind, Found, FoundDisk, Layer, Placement};
 use crate::domain::quota::{Allowance, Need, Quota};
 use crate::domain::server::ServerFacts;
-use crate::drivers::{Call, Capabilities, Captured, NewLayer, SnapshotDriver, Source};
+use crate::drivers::{Call, Capabilities, Captured, Label, NewLayer, SnapshotDriver, Source};
 use crate::error::{Error, Result};
 use crate::ids::DiskSnapshotId;
 
@@ -222,7 +222,8 @@ impl SnapshotDriver for Attached {
             .await
     }
 
-    async fn label(&self, _call: &Call, layer: &Layer, parked: bool) -> Result<String> {
+    async fn label(&self, _call: &Call, layer: &Layer, label: Label<'_>) -> Result<String> {
+        let parked = label != Label::InUse;
         self.cloud
             .call("label_volume", |state| {
                 let volume = state.volume(&layer.backend_id)?;

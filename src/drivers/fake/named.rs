@@ -12,7 +12,7 @@ use super::state::{Image, NAMED, NOVAS, POOL, Picture, SECTORS, State, head_name
 use crate::domain::disk::{Attachment, DiskFacts, DiskKind, Found, FoundDisk, Layer, LeftOut, Placement};
 use crate::domain::quota::Quota;
 use crate::domain::server::ServerFacts;
-use crate::drivers::{Call, Capabilities, Captured, NewLayer, SnapshotDriver, Source, StandIn};
+use crate::drivers::{Call, Capabilities, Captured, Label, NewLayer, SnapshotDriver, Source, StandIn};
 use crate::error::{Error, Result};
 use crate::ids::{DiskSnapshotId, LayerId};
 
@@ -289,11 +289,11 @@ impl SnapshotDriver for Named {
         self.rename(&next.backend_id, &next_name, &expected).await
     }
 
-    async fn label(&self, _call: &Call, layer: &Layer, parked: bool) -> Result<String> {
+    async fn label(&self, _call: &Call, layer: &Layer, label: Label<'_>) -> Result<String> {
         self.cloud
             .call("label_image", |state| {
                 let metadata = &mut state.image(&layer.backend_id)?.metadata;
-                if parked {
+                if label != Label::InUse {
                     metadata.insert("ratoon.parked".to_owned(), layer.id.to_string());
                 } else {
                     metadata.remove("ratoon.parked");

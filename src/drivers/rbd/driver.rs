@@ -16,7 +16,7 @@ use crate::clock;
 use crate::domain::disk::{Found, Layer, Placement};
 use crate::domain::quota::Quota;
 use crate::domain::server::ServerFacts;
-use crate::drivers::{Call, Capabilities, Captured, NewLayer, SnapshotDriver, Source, StandIn};
+use crate::drivers::{Call, Capabilities, Captured, Label, NewLayer, SnapshotDriver, Source, StandIn};
 use crate::error::Result;
 use crate::ids::{DiskSnapshotId, LayerId};
 
@@ -235,9 +235,9 @@ impl SnapshotDriver for RbdDriver {
             .await
     }
 
-    async fn label(&self, _call: &Call, layer: &Layer, parked: bool) -> Result<String> {
+    async fn label(&self, _call: &Call, layer: &Layer, label: Label<'_>) -> Result<String> {
         let (pool, layer) = (self.pool_of(layer), layer.clone());
-        let when = parked.then(|| clock::now().to_rfc3339());
+        let when = (label != Label::InUse).then(|| clock::now().to_rfc3339());
         self.cluster
             .run_briefly("label an RBD image", move |connection| {
                 snapshot::label(&Pool::open(connection, &pool)?, &layer, when.as_deref())

@@ -3,6 +3,7 @@
 use super::SnapshotRestore;
 use crate::clock;
 use crate::domain::snapshot::{Snapshot, SnapshotStatus};
+use crate::drivers::Label;
 use crate::error::{Error, Result};
 use crate::operations::StepContext;
 use crate::store::trees::{ServerTree, TreeChange};
@@ -15,7 +16,7 @@ impl SnapshotRestore {
         let mut failed: Option<Error> = None;
         for incoming in &self.params.incoming {
             let layer = tree.layer(incoming.layer)?;
-            if let Err(error) = cx.world.drivers.get(&layer.backend)?.label(&call, layer, false).await {
+            if let Err(error) = cx.world.drivers.get(&layer.backend)?.label(&call, layer, Label::InUse).await {
                 failed = Some(error);
             }
         }
@@ -27,7 +28,10 @@ impl SnapshotRestore {
             if let Err(error) = driver.clear(&layer).await {
                 failed = Some(error);
             }
-            match driver.label(&call, &layer, true).await {
+            let successor = self.params.incoming.iter().find(|incoming| incoming.instead_of == Some(outgoing.layer));
+            let successor = successor.map(|incoming| tree.layer(incoming.layer)).transpose()?;
+            let label = Label::Parked { replaced_by: successor.map(|layer| layer.backend_id.as_str()) };
+            match driver.label(&call, &layer, label).await {
                 Ok(mark) => {
                     layer.parked_mark = mark;
                     layers.push(layer);

@@ -171,6 +171,18 @@ struct State {
     /// Marks of the volumes that were taken off.
     #[serde(default)]
     marks: volume_order::Marks,
+    /// Which volume has taken whose place; told with the operation.
+    #[serde(default)]
+    replaced: Vec<Replaced>,
+}
+
+/// A volume that has taken another's place.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Replaced {
+    /// Id of the one that gave way.
+    old: String,
+    /// Id of the other.
+    new: String,
 }
 
 /// The operation.

@@ -1,6 +1,6 @@
 //! What a restore writes into the tree: all of it in one transaction, or, after an unwinding, as if it had never been asked.
 
-use super::SnapshotRestore;
+use super::{Replaced, SnapshotRestore};
 use crate::clock;
 use crate::domain::disk::{Layer, LayerRole};
 use crate::domain::server::ServerStatus;
@@ -13,6 +13,7 @@ use crate::store::trees::{ServerTree, TreeChange};
 impl SnapshotRestore {
     pub(super) async fn record(&mut self, cx: &StepContext<'_>) -> Result<()> {
         let tree = cx.tree().await?;
+        self.state.replaced = self.replaced(&tree)?;
         let mut target = tree.snapshot(self.params.target)?.clone();
         if target.status != SnapshotStatus::Restoring {
             return Ok(()); // a lost answer: it was recorded
@@ -52,6 +53,17 @@ impl SnapshotRestore {
         change.current = Some((current, self.params.branch_after));
         change.equals = Some(self.equals_afterwards(cx).await?);
         cx.world.store.change_tree(cx.fence, cx.operation.server_id, &change).await
+    }
+
+    fn replaced(&self, tree: &ServerTree) -> Result<Vec<Replaced>> {
+        let mut replaced = Vec::new();
+        for incoming in self.params.incoming.iter().filter(|incoming| !incoming.named) {
+            if let Some(old) = incoming.instead_of {
+                let (old, new) = (tree.layer(old)?.backend_id.clone(), self.layer(tree, incoming.layer)?.backend_id);
+                replaced.push(Replaced { old, new });
+            }
+        }
+        Ok(replaced)
     }
 
     /// A server that stays stopped equals the node that came back whole, until something starts it.

@@ -14,7 +14,7 @@ use ratoon::clock;
 use ratoon::domain::disk::{Attachment, FoundDisk, Layer};
 use ratoon::domain::server::ServerStatus;
 use ratoon::drivers::cinder::{CinderDriver, Waiting};
-use ratoon::drivers::{NewLayer, SnapshotDriver, Source};
+use ratoon::drivers::{Label, NewLayer, SnapshotDriver, Source};
 use ratoon::error::Kind;
 use ratoon::ids::{DiskSnapshotId, LayerId, ServerId};
 use reqwest::Method;
@@ -22,6 +22,9 @@ use serde_json::json;
 
 use super::cinder::{call, layer};
 use demo::{User, until};
+
+/// Parked, and nothing has taken its place.
+const PARKED: Label<'static> = Label::Parked { replaced_by: None };
 
 fn credentials(user: &str, project: &str) -> ServiceCredentials {
     ServiceCredentials {
@@ -192,10 +195,13 @@ async fn replace_a_volume(demo: &User, made: &Made) {
     free(&driver, &old).await;
     nova.detach(id, &named).await.unwrap();
     let mut parked = old.clone();
-    assert_eq!(driver.label(&call, &old, true).await.unwrap(), "", "its mark was not read before: nothing is proven");
+    assert_eq!(driver.label(&call, &old, PARKED).await.unwrap(), "", "its mark was not read before: nothing is proven");
     parked.parked_mark = driver.mark(&old).await.unwrap();
-    parked.parked_mark = driver.label(&call, &parked, true).await.unwrap();
+    let successor = Label::Parked { replaced_by: Some(&new_volume) };
+    parked.parked_mark = driver.label(&call, &parked, successor).await.unwrap();
     parked.equals = Some(node);
+    let marks = admin.volume(&named).await.unwrap().unwrap().metadata;
+    assert_eq!(marks.get("ratoon.replaced_by"), Some(&new_volume), "{marks:?}");
     eprintln!("parked: {:#?}", admin.volume(&named).await.unwrap().unwrap());
     let source = Source { layer: &parked, origin: node, backend_id: &captured.backend_id };
     assert!(driver.equals(&parked, source).await.unwrap());
@@ -208,7 +214,7 @@ async fn replace_a_volume(demo: &User, made: &Made) {
     nova.attach(id, &new_volume, &attachment).await.unwrap();
     nova.attach(id, &new_volume, &attachment).await.unwrap();
     until("the new volume is in-use", async || demo.volume_status(&new_volume).await == "in-use").await;
-    assert_eq!(driver.label(&call, &fresh, false).await.unwrap(), "");
+    assert_eq!(driver.label(&call, &fresh, Label::InUse).await.unwrap(), "");
     let facts = nova.server(id).await.unwrap();
     eprintln!("{:#?}", facts.volumes);
     assert_eq!(facts.volumes[1].volume_id, new_volume, "attached as the last");
@@ -268,11 +274,11 @@ async fn replace_a_volume(demo: &User, made: &Made) {
     let path = format!("servers/{server}/os-volume_attachments/{unnamed}");
     assert_eq!(demo.compute(Method::DELETE, &path, None).await.0, 202);
     free(&driver, &second).await;
-    driver.label(&call, &second, true).await.unwrap();
+    driver.label(&call, &second, PARKED).await.unwrap();
     let name = admin.volume(&unnamed).await.unwrap().unwrap().name;
     assert_eq!(name, Some(format!("{unnamed} (parked by ratoon)")));
-    driver.label(&call, &second, false).await.unwrap();
-    driver.label(&call, &second, false).await.unwrap();
+    driver.label(&call, &second, Label::InUse).await.unwrap();
+    driver.label(&call, &second, Label::InUse).await.unwrap();
     let plain = admin.volume(&unnamed).await.unwrap().unwrap();
     assert!(plain.name.is_none_or(|name| name.is_empty()) && plain.metadata.is_empty());
     let path = format!("servers/{server}/os-volume_attachments/{new_volume}");

@@ -1,10 +1,13 @@
 //! New layers: made once, like the head, with a parent where Glance works; discarded without a trace.
 
 use ratoon::domain::disk::Layer;
-use ratoon::drivers::{NewLayer, SnapshotDriver, Source};
+use ratoon::drivers::{Label, NewLayer, SnapshotDriver, Source};
 use ratoon::error::Kind;
 
 use super::bench::{MIB, SIZE, bench};
+
+/// Parked, and nothing has taken its place.
+const PARKED: Label<'static> = Label::Parked { replaced_by: None };
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_layer_prepared_twice_is_one_and_discarded_leaves_nothing() {
@@ -56,7 +59,7 @@ async fn a_clone_keeps_what_the_head_has_today() {
     bench.rbd(&["config", "image", "set", &spec, "rbd_qos_iops_limit", "100"]);
     bench.rbd(&["config", "image", "set", &spec, "rbd_qos_bps_limit", "5000"]);
     bench.rbd(&["image-meta", "set", &spec, "owner", "kept"]);
-    bench.driver.label(&bench.call, &head, true).await.unwrap();
+    bench.driver.label(&bench.call, &head, PARKED).await.unwrap();
     let (origin, snapshot) = bench.captured(&head).await;
     let source = Source { layer: &head, origin, backend_id: &snapshot };
     let prepare = async || {

@@ -2,10 +2,13 @@
 
 use ratoon::domain::disk::Layer;
 use ratoon::drivers::rbd::{RbdDriver, RbdDriverConfig};
-use ratoon::drivers::{NewLayer, SnapshotDriver, Source};
+use ratoon::drivers::{Label, NewLayer, SnapshotDriver, Source};
 use ratoon::error::Kind;
 
 use super::bench::{MIB, SIZE, bench};
+
+/// Parked, and nothing has taken its place.
+const PARKED: Label<'static> = Label::Parked { replaced_by: None };
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_capture_done_twice_is_one_snapshot_and_its_removal_may_be_repeated() {
@@ -181,11 +184,11 @@ async fn a_parked_layer_says_so() {
     let head = bench.disk("disk", &[]);
     let spec = format!("vms/{}_disk", bench.server);
     for _ in 0..2 {
-        assert_eq!(bench.driver.label(&bench.call, &head, true).await.unwrap(), "");
+        assert_eq!(bench.driver.label(&bench.call, &head, PARKED).await.unwrap(), "");
     }
     assert!(bench.meta(&spec)["ratoon.parked"].as_str().is_some_and(|when| when.starts_with("20")));
     for _ in 0..2 {
-        bench.driver.label(&bench.call, &head, false).await.unwrap();
+        bench.driver.label(&bench.call, &head, Label::InUse).await.unwrap();
     }
     assert!(bench.meta(&spec).get("ratoon.parked").is_none());
 }

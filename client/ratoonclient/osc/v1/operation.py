@@ -26,6 +26,7 @@ SHOW = (
     ("kind", "kind"),
     ("phase", "phase"),
     ("project_id", "project_id"),
+    ("replaced", "replaced", columns.Replaced),
     ("request_id", "request_id"),
     ("server_id", "server_id"),
     ("snapshot_id", "snapshot_id"),
