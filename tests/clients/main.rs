@@ -5,6 +5,8 @@
 mod catalog;
 mod cinder;
 mod cloud;
+#[path = "../drivers/contract.rs"]
+mod contract;
 mod keystone;
 mod nova;
 mod session;

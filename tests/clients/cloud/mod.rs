@@ -128,6 +128,8 @@ async fn replace_a_volume(demo: &User, made: &Made) {
     let (old, second) = (layer_of(&found.disks[0], id), layer_of(&found.disks[1], id));
     assert_eq!(driver.users(&old).await.unwrap(), std::slice::from_ref(&server));
 
+    crate::contract::holds(&driver, &call, &second, DiskSnapshotId::new(), LayerId::new()).await;
+
     // Capturing, in the owner's name and at his cost.
     let before = driver.quota(&demo.project_id).await.unwrap().unwrap();
     eprintln!("quota {before:?}, volume changed {}", updated_at(&admin, &named).await);

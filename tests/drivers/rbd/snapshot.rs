@@ -179,6 +179,16 @@ async fn a_clone_equals_what_it_was_made_of_until_somebody_changes_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn it_keeps_the_contract_of_all_drivers() {
+    let Some(bench) = bench() else { return };
+    let head = bench.disk("disk", &[]);
+    let _user = bench.somebody_opens(&head.backend_id);
+    let before = bench.traces();
+    crate::contract::holds(&bench.driver, &bench.call, &head, bench.origin(), bench.layer_id()).await;
+    assert_eq!(bench.traces(), before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_parked_layer_says_so() {
     let Some(bench) = bench() else { return };
     let head = bench.disk("disk", &[]);
