@@ -138,8 +138,11 @@ async fn a_line_of_volumes_goes_at_once_though_each_holds_the_snapshot_that_the_
     lab.leave_a_line_of_parked_disks().await;
     let how = HowToDelete { subtree: true, ..HowToDelete::default() };
     lab.app.delete_snapshot(&lab.caller(), lab.node("b").await, how).await.unwrap();
+    lab.cloud.clear_faults(); // and the log of calls
     let ended = lab.finish(lab.last_operation().await).await;
     assert_eq!((ended.status, ended.warnings), (OperationStatus::Succeeded, vec![]));
+    let purges = lab.cloud.calls().iter().filter(|call| **call == "purge_volume").count();
+    assert_eq!(purges, 4, "two lines of two volumes: none is asked to go before it can");
     let tree = lab.tree().await;
     assert!(tree.layers.iter().all(|layer| layer.role != LayerRole::Parked), "{:?}", tree.layers);
     assert!(tree.snapshots.iter().all(|node| !node.hidden));
