@@ -1,7 +1,7 @@
 //! What every driver does, whatever lies behind it: the fakes, on which the operations' loops rest, as the real ones.
 
 use ratoon::domain::disk::{Layer, LayerRole};
-use ratoon::drivers::{Call, Label, NewLayer, SnapshotDriver, Source};
+use ratoon::drivers::{Call, NewLayer, SnapshotDriver, Source};
 use ratoon::ids::{DiskSnapshotId, LayerId};
 
 /// Asks a driver for each act twice, on a disk that may be in use and keeps what it has.
@@ -29,11 +29,6 @@ pub async fn holds(driver: &dyn SnapshotDriver, call: &Call, disk: &Layer, origi
     };
     assert!(driver.exists(&layer).await.unwrap(), "{name}");
     assert_eq!(driver.users(&layer).await.unwrap(), Vec::<String>::new(), "{name}: nobody has it open");
-    for label in [Label::Parked { replaced_by: Some("another") }, Label::InUse] {
-        for _ in 0..2 {
-            driver.label(call, &layer, label).await.unwrap();
-        }
-    }
 
     for _ in 0..2 {
         driver.discard(call, source, &new).await.unwrap();
