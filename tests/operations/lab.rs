@@ -342,7 +342,8 @@ impl Lab {
                 () = self.cloud.died() => Outcome::LetGo,
             }
         };
-        tokio::time::timeout(Duration::from_secs(30), work).await.unwrap_or_else(|_| {
+        // Long: in the soak the histories only get the processor that nobody else wants.
+        tokio::time::timeout(Duration::from_secs(300), work).await.unwrap_or_else(|_| {
             panic!(
                 "operation {} hangs; events: {:?}",
                 operation.kind,
