@@ -7,7 +7,8 @@ import rbd
 
 from proof import POOLS, foreign, pool
 
-MARKED_S = 3  # an image of ours is marked a moment after it was made
+GOES_S = 3  # what is just being removed leaves the trash within this
+MARKED_S = 60  # an image of ours is marked after it was made; a disk kept from Nova, once Nova is done with its server
 SETTLE_S = 120  # Cinder's deletes end a moment after their answer
 
 
@@ -45,7 +46,7 @@ class Storage:
         """What lies in a pool's trash, and not only because another test's Ratoon or Cinder is just removing it."""
         if not (found := list(rbd.RBD().trash_list(pool(where)))):
             return []
-        time.sleep(MARKED_S)
+        time.sleep(GOES_S)
         still = {entry['id'] for entry in rbd.RBD().trash_list(pool(where))}
         return [entry for entry in found if entry['id'] in still]
 
@@ -69,9 +70,11 @@ class Storage:
             return False
         with contextlib.suppress(KeyError):
             return image.metadata_get('ratoon.server') in self.server_ids
-        time.sleep(MARKED_S)  # another test's Ratoon may just be making it, or removing it
-        with contextlib.suppress(KeyError), rbd.Image(pool(where), name, read_only=True) as image:
-            return image.metadata_get('ratoon.server') in self.server_ids
+        until = time.monotonic() + MARKED_S
+        while time.monotonic() < until:  # another test's Ratoon may just be making it, or removing it
+            time.sleep(1)
+            with contextlib.suppress(KeyError), rbd.Image(pool(where), name, read_only=True) as image:
+                return image.metadata_get('ratoon.server') in self.server_ids
         return True  # half made, and nobody says by whom
 
     @staticmethod

@@ -99,7 +99,7 @@ class Model:
         contents = None if self.running else self.live()
         self.client.capture(self.server, f'node-{len(self.nodes)}')
         if self.running:
-            contents = [(digest(newest_snapshot(spec)), trail(newest_snapshot(spec))) for spec in self.specs()]
+            contents = self.contents([newest_snapshot(spec) for spec in self.specs()])
         self.learn_new_nodes(contents)
 
     def restore(self):
