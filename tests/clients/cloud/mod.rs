@@ -195,7 +195,15 @@ async fn replace_a_volume(demo: &User, made: &Made) {
         }
     }
     free(&driver, &old).await;
-    nova.detach(id, &named).await.unwrap();
+    // Cinder lets a volume go a moment before Nova forgets it: until then Nova's answer may be tried again.
+    until("a detach of what is no longer there is success", async || match nova.detach(id, &named).await {
+        Ok(()) => true,
+        Err(error) => {
+            assert!(error.is_retryable(), "{}", error.chain());
+            false
+        }
+    })
+    .await;
     let mut parked = old.clone();
     assert_eq!(driver.label(&call, &old, PARKED).await.unwrap(), "", "its mark was not read before: nothing is proven");
     parked.parked_mark = driver.mark(&old).await.unwrap();
