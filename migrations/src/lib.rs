@@ -10,6 +10,7 @@ mod m0001_initial;
 mod m0002_inbox;
 mod m0003_guard;
 mod m0004_image;
+mod schema;
 
 /// All changes, oldest first.
 pub struct Migrator;

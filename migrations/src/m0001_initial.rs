@@ -1,7 +1,8 @@
 //! Servers, branches, snapshots, layers, disk snapshots, operations with their log, engines.
 
 use sea_orm_migration::prelude::*;
-use sea_orm_migration::sea_orm::DbBackend;
+
+use crate::schema::{flag, id, index, number, table, text, time, word};
 
 /// See the module's text.
 pub struct Migration;
@@ -10,67 +11,6 @@ impl MigrationName for Migration {
     fn name(&self) -> &str {
         "m0001_initial"
     }
-}
-
-fn id(name: &'static str) -> ColumnDef {
-    let mut column = ColumnDef::new(Alias::new(name));
-    column.char_len(36);
-    column
-}
-
-fn text(name: &'static str) -> ColumnDef {
-    let mut column = ColumnDef::new(Alias::new(name));
-    column.text();
-    column
-}
-
-fn word(name: &'static str, length: u32) -> ColumnDef {
-    let mut column = ColumnDef::new(Alias::new(name));
-    column.string_len(length);
-    column
-}
-
-fn number(name: &'static str) -> ColumnDef {
-    let mut column = ColumnDef::new(Alias::new(name));
-    column.big_integer();
-    column
-}
-
-fn flag(name: &'static str) -> ColumnDef {
-    let mut column = ColumnDef::new(Alias::new(name));
-    column.boolean();
-    column
-}
-
-/// MariaDB's `datetime` keeps whole seconds unless told, and its `timestamp` ends in 2038.
-fn time(backend: DbBackend, name: &'static str) -> ColumnDef {
-    let mut column = ColumnDef::new(Alias::new(name));
-    match backend {
-        DbBackend::MySql => column.custom(Alias::new("datetime(6)")),
-        _ => column.date_time(),
-    };
-    column
-}
-
-fn table(name: &'static str, columns: Vec<ColumnDef>) -> TableCreateStatement {
-    let mut table = Table::create();
-    table.table(Alias::new(name)).if_not_exists();
-    for column in columns {
-        table.col(column);
-    }
-    table
-}
-
-fn index(table: &'static str, columns: &[&'static str], unique: bool) -> IndexCreateStatement {
-    let mut index = Index::create();
-    index.name(format!("ix_{table}_{}", columns.join("_"))).table(Alias::new(table)).if_not_exists();
-    for column in columns {
-        index.col(Alias::new(*column));
-    }
-    if unique {
-        index.unique();
-    }
-    index
 }
 
 const TABLES: [&str; 8] =
@@ -82,6 +22,7 @@ impl MigrationTrait for Migration {
         let b = manager.get_database_backend();
         let tables = [
             table(
+                b,
                 "servers",
                 vec![
                     id("id").primary_key().not_null().take(),
@@ -100,6 +41,7 @@ impl MigrationTrait for Migration {
                 ],
             ),
             table(
+                b,
                 "branches",
                 vec![
                     id("id").primary_key().not_null().take(),
@@ -110,6 +52,7 @@ impl MigrationTrait for Migration {
                 ],
             ),
             table(
+                b,
                 "snapshots",
                 vec![
                     id("id").primary_key().not_null().take(),
@@ -120,23 +63,24 @@ impl MigrationTrait for Migration {
                     id("branch_id").not_null().take(),
                     number("sequence").not_null().take(),
                     word("name", 255).not_null().take(),
-                    text("description").not_null().take(),
+                    text(b, "description").not_null().take(),
                     word("status", 32).not_null().take(),
                     flag("hidden").not_null().take(),
                     flag("safety").not_null().take(),
-                    text("protection"),
+                    text(b, "protection"),
                     flag("partial").not_null().take(),
                     flag("at_rest").not_null().take(),
-                    text("consistency").not_null().take(),
-                    text("left_out").not_null().take(),
+                    text(b, "consistency").not_null().take(),
+                    text(b, "left_out").not_null().take(),
                     word("server_name", 255).not_null().take(),
                     word("flavor", 255).not_null().take(),
-                    text("fault"),
+                    text(b, "fault"),
                     time(b, "created_at").not_null().take(),
                     time(b, "updated_at").not_null().take(),
                 ],
             ),
             table(
+                b,
                 "layers",
                 vec![
                     id("id").primary_key().not_null().take(),
@@ -152,10 +96,11 @@ impl MigrationTrait for Migration {
                     id("parent_layer_id"),
                     id("equals_disk_snapshot_id"),
                     word("parked_mark", 255).not_null().take(),
-                    text("facts").not_null().take(),
+                    text(b, "facts").not_null().take(),
                 ],
             ),
             table(
+                b,
                 "disk_snapshots",
                 vec![
                     id("id").primary_key().not_null().take(),
@@ -166,10 +111,11 @@ impl MigrationTrait for Migration {
                     word("backend_id", 255).not_null().take(),
                     number("position").not_null().take(),
                     number("size_bytes").not_null().take(),
-                    text("attachment").not_null().take(),
+                    text(b, "attachment").not_null().take(),
                 ],
             ),
             table(
+                b,
                 "operations",
                 vec![
                     id("id").primary_key().not_null().take(),
@@ -180,15 +126,15 @@ impl MigrationTrait for Migration {
                     word("project_id", 64).not_null().take(),
                     word("user_id", 64).not_null().take(),
                     word("request_id", 64).not_null().take(),
-                    text("params").not_null().take(),
-                    text("state").not_null().take(),
+                    text(b, "params").not_null().take(),
+                    text(b, "state").not_null().take(),
                     number("step").not_null().take(),
                     number("steps_total").not_null().take(),
                     word("phase", 64),
                     flag("committed").not_null().take(),
                     flag("cancel_requested").not_null().take(),
-                    text("warnings").not_null().take(),
-                    text("error"),
+                    text(b, "warnings").not_null().take(),
+                    text(b, "error"),
                     id("engine_id"),
                     number("generation").not_null().take(),
                     time(b, "created_at").not_null().take(),
@@ -197,6 +143,7 @@ impl MigrationTrait for Migration {
                 ],
             ),
             table(
+                b,
                 "operation_events",
                 vec![
                     number("id").primary_key().auto_increment().not_null().take(),
@@ -204,10 +151,11 @@ impl MigrationTrait for Migration {
                     time(b, "at").not_null().take(),
                     word("step", 64).not_null().take(),
                     word("kind", 32).not_null().take(),
-                    text("detail"),
+                    text(b, "detail"),
                 ],
             ),
             table(
+                b,
                 "engines",
                 vec![
                     id("id").primary_key().not_null().take(),

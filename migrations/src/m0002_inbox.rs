@@ -1,7 +1,8 @@
 //! The inbox: what notifications have said of servers, once each, until it was looked at.
 
 use sea_orm_migration::prelude::*;
-use sea_orm_migration::sea_orm::DbBackend;
+
+use crate::schema::{id, index, number, table, time, word};
 
 /// See the module's text.
 pub struct Migration;
@@ -12,51 +13,26 @@ impl MigrationName for Migration {
     }
 }
 
-fn column(name: &'static str) -> ColumnDef {
-    ColumnDef::new(Alias::new(name))
-}
-
-/// As in the first change: MariaDB's `datetime` keeps whole seconds unless told.
-fn time(backend: DbBackend, name: &'static str) -> ColumnDef {
-    let mut column = column(name);
-    match backend {
-        DbBackend::MySql => column.custom(Alias::new("datetime(6)")),
-        _ => column.date_time(),
-    };
-    column
-}
-
-fn index(columns: &[&'static str]) -> IndexCreateStatement {
-    let mut index = Index::create();
-    index.name(format!("ix_inbox_{}", columns.join("_"))).table(Alias::new("inbox")).if_not_exists();
-    for column in columns {
-        index.col(Alias::new(*column));
-    }
-    index
-}
-
 #[async_trait::async_trait]
 impl MigrationTrait for Migration {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        let backend = manager.get_database_backend();
-        let mut inbox = Table::create();
-        inbox
-            .table(Alias::new("inbox"))
-            .if_not_exists()
-            .col(column("message_id").string_len(64).not_null().primary_key())
-            .col(column("server_id").char_len(36).not_null())
-            .col(column("what").string_len(32).not_null())
-            .col(column("urgency").big_integer().not_null())
-            .col(column("project_id").string_len(64))
-            .col(column("request_id").string_len(64))
-            .col(column("image_id").char_len(36))
-            .col(time(backend, "sent_at"))
-            .col(time(backend, "received_at").not_null())
-            .col(time(backend, "handled_at"));
-        manager.create_table(inbox).await?;
+        let b = manager.get_database_backend();
+        let columns = vec![
+            word("message_id", 64).primary_key().not_null().take(),
+            id("server_id").not_null().take(),
+            word("what", 32).not_null().take(),
+            number("urgency").not_null().take(),
+            word("project_id", 64),
+            word("request_id", 64),
+            id("image_id"),
+            time(b, "sent_at"),
+            time(b, "received_at").not_null().take(),
+            time(b, "handled_at"),
+        ];
+        manager.create_table(table(b, "inbox", columns)).await?;
         // What waits, in the order in which it is looked at; what was looked at, by age.
-        manager.create_index(index(&["handled_at", "urgency", "received_at"])).await?;
-        manager.create_index(index(&["server_id", "received_at"])).await
+        manager.create_index(index("inbox", &["handled_at", "urgency", "received_at"], false)).await?;
+        manager.create_index(index("inbox", &["server_id", "received_at"], false)).await
     }
 
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {

@@ -83,10 +83,10 @@ impl Intake<'_> {
     ) -> Result<bool> {
         let batch = read(deliveries);
         let mut backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(30));
-        let new = loop {
+        loop {
             let taken = tokio::time::timeout(TRANSACTION_TIMEOUT, self.store.take_in(&batch.events)).await;
             match taken.unwrap_or_else(|_| Err(Error::unavailable("The database has not answered in time."))) {
-                Ok(new) => break new,
+                Ok(()) => break,
                 Err(error) => {
                     tracing::warn!(messages = batch.events.len(), error = %error.chain(), "messages wait for the database");
                     tokio::select! {
@@ -95,8 +95,8 @@ impl Intake<'_> {
                     }
                 }
             }
-        };
-        if new > 0 {
+        }
+        if !batch.events.is_empty() {
             self.wake.notify_one();
         }
         // Refusals go first: acknowledging includes all before.

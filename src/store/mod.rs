@@ -1,7 +1,12 @@
 //! The database: rows, and nothing else. The only room that contains SQL. Rows are private; what leaves is `domain`.
 //!
 //! SQLite: one host, one writer connection (`BEGIN IMMEDIATE`, so that a transaction never fails half way for want of the
-//! write lock), readers beside it through WAL. No transaction is ever open while anything outside the database works.
+//! write lock), readers beside it through WAL.
+//!
+//! PostgreSQL and MariaDB: a transaction that writes reads what is committed, and locks what it has read before it decides:
+//! the operation's row first ([`operations`]), then the server's ([`servers::lock`]), which stands for the whole tree.
+//!
+//! No transaction is ever open while anything outside the database works.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +14,7 @@ use std::time::Duration;
 use migrations::Migrator;
 use sea_orm::{
     ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr,
-    IsolationLevel, SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait,
+    IsolationLevel, SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait, sqlx,
 };
 use sea_orm_migration::MigratorTrait;
 use tokio::sync::Notify;
@@ -34,7 +39,7 @@ pub struct StoreConfig {
     pub url: String,
     /// Most connections held open (readers; SQLite has one writer besides).
     pub connections_max: u32,
-    /// How long to wait for a connection or a lock.
+    /// How long to wait for a connection or a lock. PostgreSQL and MariaDB: a lock at least a second.
     pub busy_timeout: Duration,
 }
 
@@ -63,11 +68,7 @@ impl Store {
     /// # Errors
     /// [`Kind::Unavailable`] when it does not answer; [`Kind::BadRequest`] for a URL that is none.
     pub async fn connect(config: &StoreConfig) -> Result<Self> {
-        let url = if let Some(path) = config.url.strip_prefix("sqlite://") {
-            format!("sqlite://{}?mode=rwc", path.split('?').next().unwrap_or(path))
-        } else {
-            config.url.clone()
-        };
+        let url = url_of(&config.url);
         let open = |connections: u32| {
             let mut options = ConnectOptions::new(url.clone());
             options
@@ -83,6 +84,14 @@ impl Store {
                     .pragma("synchronous", "FULL")
                     .pragma("foreign_keys", "ON")
                     .busy_timeout(busy)
+            });
+            // MariaDB counts whole seconds.
+            let seconds = busy.as_secs().max(1);
+            options.map_sqlx_postgres_opts(move |options| {
+                options.application_name("ratoon").options([("lock_timeout", format!("{seconds}s"))])
+            });
+            options.map_sqlx_mysql_pool_opts(move |pool| {
+                pool.after_connect(move |connection, _| Box::pin(mariadb_session(connection, seconds)))
             });
             options
         };
@@ -153,9 +162,11 @@ impl Store {
 
     /// Begins a write transaction; it is rolled back unless committed.
     async fn begin(&self) -> Result<DatabaseTransaction> {
+        let is_sqlite = self.write.get_database_backend() == DbBackend::Sqlite;
         let options = TransactionOptions {
-            sqlite_transaction_mode: (self.write.get_database_backend() == DbBackend::Sqlite)
-                .then_some(SqliteTransactionMode::Immediate),
+            sqlite_transaction_mode: is_sqlite.then_some(SqliteTransactionMode::Immediate),
+            // MariaDB's default would go on reading what was there before a lock was waited for.
+            isolation_level: (!is_sqlite).then_some(IsolationLevel::ReadCommitted),
             ..TransactionOptions::default()
         };
         self.write.begin_with_options(options).await.map_err(database_error)
@@ -172,6 +183,32 @@ impl Store {
         };
         self.read.begin_with_options(options).await.map_err(database_error)
     }
+}
+
+/// The URL as the driver wants it. Those of oslo.db name a Python driver too, which operators copy with the rest.
+fn url_of(configured: &str) -> String {
+    if let Some(path) = configured.strip_prefix("sqlite://") {
+        return format!("sqlite://{}?mode=rwc", path.split('?').next().unwrap_or(path));
+    }
+    match configured.split_once("://") {
+        Some((scheme, rest)) => {
+            let scheme = scheme.split('+').next().unwrap_or(scheme);
+            format!("{}://{rest}", if scheme == "mariadb" { "mysql" } else { scheme })
+        }
+        None => configured.to_owned(),
+    }
+}
+
+/// Limits waits for locks, and has values that do not fit refused instead of cut.
+async fn mariadb_session(
+    connection: &mut sqlx::MySqlConnection,
+    lock_seconds: u64,
+) -> std::result::Result<(), sqlx::Error> {
+    let settings = format!(
+        "SET SESSION innodb_lock_wait_timeout = {lock_seconds}, lock_wait_timeout = {lock_seconds}, \
+         sql_mode = CONCAT(@@sql_mode, ',STRICT_TRANS_TABLES')"
+    );
+    sqlx::Executor::execute(connection, sqlx::AssertSqlSafe(settings)).await.map(|_| ())
 }
 
 fn newer_or_broken(error: DbErr) -> Error {
@@ -228,17 +265,26 @@ fn from_word<T>(column: &str, text: &str, parse: impl Fn(&str) -> Option<T>) -> 
 mod tests {
     use super::*;
 
-    fn config(url: String) -> StoreConfig {
-        StoreConfig { url, connections_max: 2, busy_timeout: Duration::from_secs(1) }
-    }
-
     #[tokio::test]
     async fn a_database_that_cannot_be_reached_is_named_with_the_remedy() {
         for url in ["sqlite:///no/such/folder/ratoon.sqlite", "postgresql://nobody@127.0.0.1:1/ratoon"] {
-            let error =
-                Store::connect(&config(url.to_owned())).await.err().map(|error| error.chain()).unwrap_or_default();
+            let config = StoreConfig { url: url.to_owned(), connections_max: 2, busy_timeout: Duration::from_secs(1) };
+            let error = Store::connect(&config).await.err().map(|error| error.chain()).unwrap_or_default();
             assert!(error.contains("The database does not answer"), "{url}: {error}");
             assert!(error.contains("[database] connection"), "{url}: {error}");
+        }
+    }
+
+    #[test]
+    fn urls_are_understood_as_oslo_db_writes_them() {
+        for (configured, opened) in [
+            ("mysql+pymysql://ratoon:secret@db/ratoon", "mysql://ratoon:secret@db/ratoon"),
+            ("mariadb://ratoon@db/ratoon", "mysql://ratoon@db/ratoon"),
+            ("postgresql+psycopg2://ratoon@db/a+b", "postgresql://ratoon@db/a+b"),
+            ("sqlite:////var/lib/ratoon.sqlite", "sqlite:////var/lib/ratoon.sqlite?mode=rwc"),
+            ("nonsense", "nonsense"),
+        ] {
+            assert_eq!(url_of(configured), opened);
         }
     }
 
@@ -248,35 +294,5 @@ mod tests {
             let error = database_error(error);
             assert!(error.chain().contains("SELECT") && !error.told().contains("SELECT"), "{}", error.told());
         }
-    }
-
-    #[tokio::test]
-    async fn only_a_schema_of_this_very_version_is_served() {
-        let folder = tempfile::tempdir().unwrap();
-        let url = format!("sqlite://{}", folder.path().join("ratoon.sqlite").display());
-        let store = Store::connect(&config(url)).await.unwrap();
-        let behind = store.check_schema().await.unwrap_err().chain();
-        assert!(behind.contains("ratoon manage db upgrade"), "{behind}");
-        assert_eq!(store.migrate().await.unwrap(), ["m0001_initial", "m0002_inbox", "m0003_guard", "m0004_image"]);
-        assert_eq!(store.migrate().await.unwrap(), Vec::<String>::new(), "a second upgrade finds nothing to do");
-        store.check_schema().await.unwrap();
-        assert_eq!(store.schema_version().await.unwrap().pop(), Some(Store::schema_needed()));
-
-        let newer = "INSERT INTO seaql_migrations (version, applied_at) VALUES ('m9999_future', 0)";
-        store.write.execute_unprepared(newer).await.unwrap();
-        let ahead = store.check_schema().await.unwrap_err().chain();
-        assert!(ahead.contains("newer than this binary"), "{ahead}");
-    }
-
-    #[tokio::test]
-    async fn an_engine_that_was_taken_for_dead_enters_again_with_its_next_beat() {
-        let folder = tempfile::tempdir().unwrap();
-        let store = Store::connect(&config(format!("sqlite://{}", folder.path().join("db").display()))).await.unwrap();
-        store.migrate().await.unwrap();
-        let id = crate::ids::EngineId::new();
-        store.enter_engine(id, "here").await.unwrap();
-        store.forget_engine(id).await.unwrap();
-        store.beat(id, "here").await.unwrap();
-        assert_eq!(store.engines().await.unwrap().iter().map(|engine| engine.id).collect::<Vec<_>>(), [id]);
     }
 }

@@ -6,7 +6,7 @@
 use sea_orm::sea_query::{Expr, LockBehavior, LockType};
 use sea_orm::{
     ActiveValue::{NotSet, Set},
-    ColumnTrait, Condition, ConnectionTrait, DbBackend, EntityTrait, ExprTrait, QueryFilter, QueryOrder, QuerySelect,
+    ColumnTrait, Condition, ConnectionTrait, EntityTrait, ExprTrait, QueryFilter, QueryOrder, QuerySelect,
 };
 
 use super::rows::{operation, operation_event, server};
@@ -229,10 +229,11 @@ impl Store {
         let mut except: Vec<String> = except.iter().map(ToString::to_string).collect();
         let mut found = loop {
             let which = which.clone().add(operation::Column::Id.is_not_in(except.clone()));
-            let mut query = operation::Entity::find().filter(which).order_by_asc(operation::Column::CreatedAt).limit(1);
-            if tx.get_database_backend() != DbBackend::Sqlite {
-                query = query.lock_with_behavior(LockType::Update, LockBehavior::SkipLocked);
-            }
+            let query = operation::Entity::find()
+                .filter(which)
+                .order_by_asc(operation::Column::CreatedAt)
+                .limit(1)
+                .lock_with_behavior(LockType::Update, LockBehavior::SkipLocked);
             let Some(row) = query.one(&tx).await.map_err(database_error)? else { return Ok(None) };
             let id = row.id.clone();
             match Operation::try_from(row) {

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use sea_orm::sea_query::{Expr, Query};
-use sea_orm::{ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect};
+use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect};
 use serde::{Deserialize, Serialize};
 
 use super::rows::{branch, disk_snapshot, layer, server, snapshot};
@@ -81,6 +81,11 @@ impl TryFrom<server::Model> for ServerRecord {
             created_at: row.created_at.and_utc(),
         })
     }
+}
+
+/// A server's row, locked for the rest of the transaction: nobody else changes the server, its tree or its lease meanwhile.
+pub(super) async fn lock(connection: &impl ConnectionTrait, id: ServerId) -> Result<Option<server::Model>> {
+    server::Entity::find_by_id(id.to_string()).lock_exclusive().one(connection).await.map_err(database_error)
 }
 
 impl Store {
@@ -241,6 +246,7 @@ impl Store {
     /// When the database does not answer.
     pub async fn forget_server(&self, id: ServerId) -> Result<bool> {
         let tx = self.begin().await?;
+        lock(&tx, id).await?;
         let text = id.to_string();
         let held = layer::Entity::find()
             .filter(layer::Column::ServerId.eq(&text))
@@ -292,8 +298,7 @@ impl Store {
     /// When the database does not answer.
     pub async fn warn_server(&self, id: ServerId, text: &str, rebuild_seen: Option<&str>) -> Result<bool> {
         let tx = self.begin().await?;
-        let row = server::Entity::find_by_id(id.to_string()).one(&tx).await.map_err(database_error)?;
-        let Some(row) = row else { return Ok(false) };
+        let Some(row) = lock(&tx, id).await? else { return Ok(false) };
         let mut warnings = ServerRecord::try_from(row)?.warnings;
         if warnings.iter().any(|warning| warning.text == text) {
             return Ok(false);

@@ -7,8 +7,8 @@ use sea_orm::{
 };
 
 use super::operations::in_the_way;
-use super::rows::{server, snapshot};
-use super::{Page, Store, branches, database_error, from_id, from_json, from_optional_id, from_word, to_json};
+use super::rows::snapshot;
+use super::{Page, Store, branches, database_error, from_id, from_json, from_optional_id, from_word, servers, to_json};
 use crate::domain::snapshot::{Beside, Protection, Snapshot, SnapshotStatus};
 use crate::error::{Error, Result};
 use crate::ids::{BranchId, ServerId, SnapshotId};
@@ -274,8 +274,7 @@ impl Store {
             .ok_or_else(|| Error::not_found("Snapshot", id))?;
         let protects = matches!(wanted.protection, Some(Some(_)));
         if protects || wanted.name.is_some() && found.safety {
-            let server = found.server_id.to_string();
-            let record = server::Entity::find_by_id(server).one(&tx).await.map_err(database_error)?;
+            let record = servers::lock(&tx, found.server_id).await?;
             if let Some(operation) = record.and_then(|record| record.operation_id) {
                 return Err(in_the_way(&operation)); // it may be removing this very snapshot
             }

@@ -8,7 +8,7 @@ use sea_orm::{ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, Query
 
 use super::rows::{branch, server};
 use super::servers::ServerRecord;
-use super::{Store, branches, database_error, layers, snapshots};
+use super::{Store, branches, database_error, layers, servers, snapshots};
 use crate::domain::disk::{DiskSnapshot, Layer};
 use crate::domain::forest::Forest;
 use crate::domain::snapshot::{Branch, Snapshot};
@@ -112,6 +112,7 @@ pub struct TreeChange {
 
 /// Writes a change inside a transaction and checks the tree that results. Counts a generation.
 pub(super) async fn apply(connection: &impl ConnectionTrait, id: ServerId, change: &TreeChange) -> Result<()> {
+    servers::lock(connection, id).await?;
     for branch in &change.branches {
         branches::insert(connection, branch).await?;
     }
@@ -219,17 +220,17 @@ pub(super) async fn enter_server(
     name: &str,
 ) -> Result<()> {
     let now = crate::clock::now().naive_utc();
-    let there = server::Entity::find_by_id(id.to_string()).one(connection).await.map_err(database_error)?;
-    if there.is_some() {
-        return server::Entity::update_many()
-            .col_expr(server::Column::Name, Expr::value(name))
-            .col_expr(server::Column::ProjectId, Expr::value(project_id))
-            .filter(server::Column::Id.eq(id.to_string()))
-            .exec(connection)
-            .await
-            .map(|_| ())
-            .map_err(database_error);
+    let known = server::Entity::update_many()
+        .col_expr(server::Column::Name, Expr::value(name))
+        .col_expr(server::Column::ProjectId, Expr::value(project_id))
+        .filter(server::Column::Id.eq(id.to_string()))
+        .exec(connection)
+        .await
+        .map_err(database_error)?;
+    if known.rows_affected > 0 {
+        return Ok(());
     }
+    // Another process may be entering it at this moment.
     server::Entity::insert(server::ActiveModel {
         id: Set(id.to_string()),
         project_id: Set(project_id.to_owned()),
@@ -248,7 +249,8 @@ pub(super) async fn enter_server(
         created_at: Set(now),
         updated_at: Set(now),
     })
-    .exec(connection)
+    .on_conflict_do_nothing()
+    .exec_without_returning(connection)
     .await
     .map(|_| ())
     .map_err(database_error)

@@ -17,12 +17,12 @@ use ratoon::error::{Error, Kind, Result};
 use ratoon::ids::ServerId;
 use ratoon::operations::engine::{self, EngineSettings};
 use ratoon::operations::{Drivers, OperationSettings, Probe, Verdict, World};
-use ratoon::store::{Store, StoreConfig};
 use reqwest::{Client, Method, Response};
 use serde_json::Value;
-use tempfile::TempDir;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
+
+use crate::databases::{Outage, TestDatabase};
 
 /// The project that the fake cloud's servers belong to.
 pub const PROJECT: &str = "project";
@@ -68,7 +68,7 @@ pub struct House {
     url: String,
     client: Client,
     stop: watch::Sender<bool>,
-    folder: TempDir,
+    database: TestDatabase,
 }
 
 impl Drop for House {
@@ -95,22 +95,16 @@ impl House {
 
     /// One connection to the database, behind the service's back.
     pub async fn sql(&self) -> sea_orm::DatabaseConnection {
-        let url = format!("sqlite://{}", self.folder.path().join("ratoon.sqlite").display());
-        let mut options = sea_orm::ConnectOptions::new(url);
-        options.max_connections(1);
-        sea_orm::Database::connect(options).await.unwrap()
+        self.database.sql().await
+    }
+
+    /// Keeps the service from its database until it is ended.
+    pub async fn database_is_away(&self) -> Outage {
+        self.database.is_away().await
     }
 
     async fn build(engine: bool, request_timeout: Duration) -> Self {
-        let folder = TempDir::new().unwrap();
-        let store = Store::connect(&StoreConfig {
-            url: format!("sqlite://{}", folder.path().join("ratoon.sqlite").display()),
-            connections_max: 4,
-            busy_timeout: request_timeout,
-        })
-        .await
-        .unwrap();
-        store.migrate().await.unwrap();
+        let (database, store) = TestDatabase::with_schema(4, request_timeout).await;
         let cloud = FakeCloud::new();
         let drivers = Drivers::new(vec![cloud.named(), cloud.attached()]);
         let (stop, stopped) = watch::channel(false);
@@ -174,7 +168,7 @@ impl House {
             },
         };
         tokio::spawn(api::serve(listener, Arc::new(state)).unwrap());
-        Self { cloud, url, client: Client::new(), stop, folder }
+        Self { cloud, url, client: Client::new(), stop, database }
     }
 
     /// A server that runs, with a system disk and two volumes.

@@ -1,6 +1,8 @@
 //! The API over real HTTP and a real database, with the cloud played in memory.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+#[path = "../databases.rs"]
+mod databases;
 mod deletes;
 mod discovery;
 mod house;

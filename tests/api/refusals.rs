@@ -249,10 +249,10 @@ async fn a_database_that_is_away_is_said_and_nothing_is_changed() {
     let server = house.cloud.add_server("web");
     let before = house.cloud.dump(ratoon::drivers::fake::dump::Detail::All);
     let capture = || Some(json!({ "snapshot": { "server_id": server } }));
-    let sql = house.sql().await;
-    sql.execute_unprepared("BEGIN EXCLUSIVE").await.unwrap();
+    let outage = house.database_is_away().await;
     let held = house.send_as("project/member", "POST", "/v1/snapshots", capture()).await;
-    sql.execute_unprepared("COMMIT").await.unwrap();
+    outage.end().await;
+    let sql = house.sql().await;
     sql.execute_unprepared("ALTER TABLE snapshots RENAME TO moved_away").await.unwrap();
     let broken = house.send_as("project/member", "GET", "/v1/snapshots", None).await;
     sql.execute_unprepared("ALTER TABLE moved_away RENAME TO snapshots").await.unwrap();

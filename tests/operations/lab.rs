@@ -1,6 +1,5 @@
 //! A laboratory: a service with a database of its own, a cloud in memory, and engines that can be killed.
 
-use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -15,10 +14,11 @@ use ratoon::error::{Error, Result};
 use ratoon::ids::{EngineId, OperationId, ServerId, SnapshotId};
 use ratoon::operations::runner::{self, Outcome};
 use ratoon::operations::{Drivers, OperationSettings, Probe, Verdict, World};
+use ratoon::store::Store;
 use ratoon::store::trees::ServerTree;
-use ratoon::store::{Store, StoreConfig};
-use tempfile::TempDir;
 use tokio::sync::watch;
+
+use crate::databases::{Outage, TestDatabase};
 
 /// Clones of clones that a disk may stand on: few, so that tests get there.
 pub const DEPTH_MAX: usize = 3;
@@ -93,15 +93,12 @@ pub struct Lab {
     pub world: World,
     pub probe: Arc<LabProbe>,
     pub server: ServerId,
-    folder: TempDir,
+    database: TestDatabase,
     engines: Mutex<Vec<EngineId>>,
 }
 
-async fn open(folder: &Path) -> Store {
-    let url = format!("sqlite://{}", folder.join("ratoon.db").display());
-    let config = StoreConfig { url, connections_max: 2, busy_timeout: Duration::from_secs(5) };
-    Store::connect(&config).await.unwrap()
-}
+/// How long a store of the laboratory waits for its database.
+const BUSY: Duration = Duration::from_secs(5);
 
 fn settings() -> OperationSettings {
     let moment = Duration::from_millis(1);
@@ -120,13 +117,11 @@ fn settings() -> OperationSettings {
 
 impl Lab {
     async fn fresh(cloud: FakeCloud, server: ServerId) -> Self {
-        let lab = Self::around(tempfile::tempdir().unwrap(), cloud, server).await;
-        lab.world.store.migrate().await.unwrap();
-        lab
+        let (database, store) = TestDatabase::with_schema(2, BUSY).await;
+        Self::around(database, store, cloud, server)
     }
 
-    async fn around(folder: TempDir, cloud: FakeCloud, server: ServerId) -> Self {
-        let store = open(folder.path()).await;
+    fn around(database: TestDatabase, store: Store, cloud: FakeCloud, server: ServerId) -> Self {
         let probe = Arc::new(LabProbe::default());
         let drivers = Drivers::new(vec![cloud.named(), cloud.attached()]);
         let compute: Arc<dyn ratoon::clients::compute::Compute> = Arc::new(cloud.clone());
@@ -149,7 +144,7 @@ impl Lab {
             capture: Default::default(),
         };
         let app = App { store, compute, drivers, settings: limits };
-        Self { cloud, app, world, probe, server, folder, engines: Mutex::default() }
+        Self { cloud, app, world, probe, server, database, engines: Mutex::default() }
     }
 
     /// A running server with a system disk, one ephemeral disk, and two volumes.
@@ -178,28 +173,24 @@ impl Lab {
 
     /// One connection to the database, behind the store's back.
     pub async fn sql(&self) -> sea_orm::DatabaseConnection {
-        let url = format!("sqlite://{}", self.folder.path().join("ratoon.db").display());
-        let mut options = sea_orm::ConnectOptions::new(url);
-        options.max_connections(1);
-        sea_orm::Database::connect(options).await.unwrap()
+        self.database.sql().await
+    }
+
+    /// Keeps the service from its database until it is ended.
+    pub async fn database_is_away(&self) -> Outage {
+        self.database.is_away().await
     }
 
     /// From now on the engine waits only a moment for its database.
     pub async fn be_hasty(&mut self) {
-        let url = format!("sqlite://{}", self.folder.path().join("ratoon.db").display());
-        let config = StoreConfig { url, connections_max: 2, busy_timeout: Duration::from_millis(20) };
-        self.world.store = Store::connect(&config).await.unwrap();
+        self.world.store = self.database.open(2, Duration::from_millis(20)).await;
     }
 
     /// Another laboratory that is as this one is now.
     pub async fn fork(&self) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let copy = folder.path().join("ratoon.db");
-        let connection = self.sql().await;
-        use sea_orm::ConnectionTrait;
-        connection.execute_unprepared(&format!("VACUUM INTO '{}'", copy.display())).await.unwrap();
-        connection.close().await.unwrap();
-        Self::around(folder, self.cloud.fork(), self.server).await
+        let copy = self.database.copy().await;
+        let store = copy.open(2, BUSY).await;
+        Self::around(copy, store, self.cloud.fork(), self.server)
     }
 
     pub fn caller(&self) -> RequestContext {
@@ -318,7 +309,7 @@ impl Lab {
 
     /// The world with connections of its own.
     pub async fn world_of_another_process(&self) -> World {
-        World { store: open(self.folder.path()).await, ..self.world.clone() }
+        World { store: self.database.open(2, BUSY).await, ..self.world.clone() }
     }
 
     /// A new engine takes what waits, or what earlier engines left.

@@ -4,6 +4,8 @@
 
 mod basics;
 mod cases;
+#[path = "../databases.rs"]
+mod databases;
 mod deletes;
 mod engines;
 mod events;

@@ -299,17 +299,15 @@ async fn an_engine_that_drains_does_not_leave_a_server_stopped_because_a_step_fa
 
 #[tokio::test]
 async fn an_operation_goes_on_when_a_database_that_was_away_is_back() {
-    use sea_orm::ConnectionTrait;
     let mut lab = Lab::with_a_server().await;
     lab.be_hasty().await;
     let id = lab.ask_capture("a", |_| {}).await.unwrap();
     let operation = lab.take().await.unwrap();
-    let sql = lab.sql().await;
-    sql.execute_unprepared("BEGIN EXCLUSIVE").await.unwrap();
+    let outage = lab.database_is_away().await;
     let comes_back = async {
         ratoon::clock::sleep(std::time::Duration::from_millis(300)).await;
         assert_eq!(lab.status(), "ACTIVE", "nothing is done that cannot be written down");
-        sql.execute_unprepared("COMMIT").await.unwrap();
+        outage.end().await;
     };
     tokio::join!(lab.work(&operation), comes_back);
     lab.must_succeed(id).await;

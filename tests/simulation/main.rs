@@ -5,6 +5,8 @@
 //! The seed of a failure is printed; `RATOON_SIMULATION_SEED=n` runs that one alone, `RATOON_SIMULATION_SEEDS=n` so many.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, clippy::disallowed_methods)]
 
+#[path = "../databases.rs"]
+mod databases;
 #[path = "../operations/lab.rs"]
 #[allow(dead_code)]
 mod lab;

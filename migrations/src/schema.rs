@@ -1,0 +1,97 @@
+//! What the changes are written with: columns that mean the same in SQLite, PostgreSQL and MariaDB.
+
+use sea_orm_migration::prelude::*;
+use sea_orm_migration::sea_orm::DbBackend;
+
+/// A UUID.
+pub fn id(name: &'static str) -> ColumnDef {
+    ColumnDef::new(Alias::new(name)).char_len(36).take()
+}
+
+/// Text of any length. MariaDB's `text` would end at 64 KiB.
+pub fn text(backend: DbBackend, name: &'static str) -> ColumnDef {
+    let mut column = ColumnDef::new(Alias::new(name));
+    match backend {
+        DbBackend::MySql => column.custom(Alias::new("mediumtext")),
+        _ => column.text(),
+    };
+    column
+}
+
+/// Text of at most so many characters.
+pub fn word(name: &'static str, length: u32) -> ColumnDef {
+    ColumnDef::new(Alias::new(name)).string_len(length).take()
+}
+
+/// A whole number.
+pub fn number(name: &'static str) -> ColumnDef {
+    ColumnDef::new(Alias::new(name)).big_integer().take()
+}
+
+/// Yes or no.
+pub fn flag(name: &'static str) -> ColumnDef {
+    ColumnDef::new(Alias::new(name)).boolean().take()
+}
+
+/// A time in UTC. MariaDB's `datetime` keeps whole seconds unless told, and its `timestamp` ends in 2038.
+pub fn time(backend: DbBackend, name: &'static str) -> ColumnDef {
+    let mut column = ColumnDef::new(Alias::new(name));
+    match backend {
+        DbBackend::MySql => column.custom(Alias::new("datetime(6)")),
+        _ => column.date_time(),
+    };
+    column
+}
+
+/// A table. MariaDB's default would take names for the same that differ in case, in accents, or in blanks at their end.
+pub fn table(backend: DbBackend, name: &'static str, columns: Vec<ColumnDef>) -> TableCreateStatement {
+    let mut table = Table::create();
+    table.table(Alias::new(name)).if_not_exists();
+    if backend == DbBackend::MySql {
+        table.character_set("utf8mb4").collate("utf8mb4_nopad_bin");
+    }
+    for column in columns {
+        table.col(column);
+    }
+    table
+}
+
+/// An index.
+pub fn index(table: &'static str, columns: &[&'static str], unique: bool) -> IndexCreateStatement {
+    let mut index = Index::create();
+    index.name(format!("ix_{table}_{}", columns.join("_"))).table(Alias::new(table)).if_not_exists();
+    for column in columns {
+        index.col(Alias::new(*column));
+    }
+    if unique {
+        index.unique();
+    }
+    index
+}
+
+/// Adds columns that are not there yet: a change that was cut off in MariaDB has left some of them.
+pub async fn add_columns(
+    manager: &SchemaManager<'_>,
+    table: &'static str,
+    columns: Vec<ColumnDef>,
+) -> Result<(), DbErr> {
+    // One at a time: SQLite adds one column a statement.
+    for column in columns {
+        if !manager.has_column(table, column.get_column_name()).await? {
+            manager.alter_table(Table::alter().table(Alias::new(table)).add_column(column).take()).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Takes columns away.
+pub async fn drop_columns(
+    manager: &SchemaManager<'_>,
+    table: &'static str,
+    columns: &[&'static str],
+) -> Result<(), DbErr> {
+    for column in columns {
+        manager.alter_table(Table::alter().table(Alias::new(table)).drop_column(Alias::new(*column)).take()).await?;
+    }
+    Ok(())
+}
