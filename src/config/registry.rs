@@ -82,10 +82,10 @@ const DATABASE: &[Opt] = &[
         Type::Url,
         "sqlite:////var/lib/ratoon/ratoon.sqlite",
         "URL of the database: sqlite:////path (one host only), postgresql://user:password@host/name, or \
-         mysql://user:password@host/name (MariaDB 10.6 or newer).",
+         mysql://user:password@host/name (MariaDB 10.6 or newer). The names that oslo.db has for them are understood too.",
     )
     .secret()
-    .choices(&["sqlite", "postgresql", "mysql"]),
+    .choices(&["sqlite", "postgresql", "mysql", "postgresql+psycopg2", "mysql+pymysql"]),
     Opt::new("max_connections", Type::Integer, "10", "Most connections that one process keeps open.").range(1, 1000),
     Opt::new(
         "busy_timeout",
