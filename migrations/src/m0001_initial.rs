@@ -2,7 +2,7 @@
 
 use sea_orm_migration::prelude::*;
 
-use crate::schema::{flag, id, index, number, table, text, time, word};
+use crate::schema::{flag, id, make_index, number, table, text, time, word};
 
 /// See the module's text.
 pub struct Migration;
@@ -168,22 +168,22 @@ impl MigrationTrait for Migration {
         for statement in tables {
             manager.create_table(statement).await?;
         }
-        let indexes = [
-            index("servers", &["project_id", "id"], false),
-            index("branches", &["server_id", "name"], true),
-            index("snapshots", &["server_id", "sequence"], true),
-            index("snapshots", &["project_id", "created_at", "id"], false),
-            index("layers", &["server_id"], false),
-            index("layers", &["backend", "backend_id"], false),
-            index("disk_snapshots", &["server_id"], false),
-            index("disk_snapshots", &["snapshot_id"], false),
-            index("operations", &["status", "created_at"], false),
-            index("operations", &["project_id", "created_at", "id"], false),
-            index("operations", &["server_id"], false),
-            index("operation_events", &["operation_id", "id"], false),
+        let indexes: [(_, &[_], _); 12] = [
+            ("servers", &["project_id", "id"], false),
+            ("branches", &["server_id", "name"], true),
+            ("snapshots", &["server_id", "sequence"], true),
+            ("snapshots", &["project_id", "created_at", "id"], false),
+            ("layers", &["server_id"], false),
+            ("layers", &["backend", "backend_id"], false),
+            ("disk_snapshots", &["server_id"], false),
+            ("disk_snapshots", &["snapshot_id"], false),
+            ("operations", &["status", "created_at"], false),
+            ("operations", &["project_id", "created_at", "id"], false),
+            ("operations", &["server_id"], false),
+            ("operation_events", &["operation_id", "id"], false),
         ];
-        for statement in indexes {
-            manager.create_index(statement).await?;
+        for (table, columns, unique) in indexes {
+            make_index(manager, table, columns, unique).await?;
         }
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use sea_orm_migration::prelude::*;
 
-use crate::schema::{id, index, number, table, time, word};
+use crate::schema::{id, make_index, number, table, time, word};
 
 /// See the module's text.
 pub struct Migration;
@@ -31,8 +31,8 @@ impl MigrationTrait for Migration {
         ];
         manager.create_table(table(b, "inbox", columns)).await?;
         // What waits, in the order in which it is looked at; what was looked at, by age.
-        manager.create_index(index("inbox", &["handled_at", "urgency", "received_at"], false)).await?;
-        manager.create_index(index("inbox", &["server_id", "received_at"], false)).await
+        make_index(manager, "inbox", &["handled_at", "urgency", "received_at"], false).await?;
+        make_index(manager, "inbox", &["server_id", "received_at"], false).await
     }
 
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {

@@ -2,7 +2,7 @@
 
 use sea_orm_migration::prelude::*;
 
-use crate::schema::{add_columns, drop_columns, flag, id, word};
+use crate::schema::{add_columns, drop_columns, flag, id, make_index, word};
 
 /// See the module's text.
 pub struct Migration;
@@ -20,18 +20,8 @@ const INDEX: &str = "ux_snapshots_server_id_request";
 impl MigrationTrait for Migration {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         add_columns(manager, TABLE, vec![id("image_id"), word("request", 64), flag("backup")]).await?;
-        if manager.has_index(TABLE, INDEX).await? {
-            return Ok(());
-        }
         // Any number of snapshots may have no request: no database takes two nulls for the same.
-        let index = Index::create()
-            .name(INDEX)
-            .table(Alias::new(TABLE))
-            .col(Alias::new("server_id"))
-            .col(Alias::new("request"))
-            .unique()
-            .to_owned();
-        manager.create_index(index).await
+        make_index(manager, TABLE, &["server_id", "request"], true).await
     }
 
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {

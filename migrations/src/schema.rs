@@ -3,9 +3,9 @@
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::sea_orm::DbBackend;
 
-/// A UUID.
+/// A UUID, as text. Not `char`: PostgreSQL uses no index of such a column when it is compared with a text, as values are.
 pub fn id(name: &'static str) -> ColumnDef {
-    ColumnDef::new(Alias::new(name)).char_len(36).take()
+    word(name, 36)
 }
 
 /// Text of any length. MariaDB's `text` would end at 64 KiB.
@@ -56,17 +56,26 @@ pub fn table(backend: DbBackend, name: &'static str, columns: Vec<ColumnDef>) ->
     table
 }
 
-/// An index.
-pub fn index(table: &'static str, columns: &[&'static str], unique: bool) -> IndexCreateStatement {
+/// Makes an index, unless it is there: in MariaDB there is no "if not exists" for one.
+pub async fn make_index(
+    manager: &SchemaManager<'_>,
+    table: &'static str,
+    columns: &[&'static str],
+    unique: bool,
+) -> Result<(), DbErr> {
+    let name = format!("{}_{table}_{}", if unique { "ux" } else { "ix" }, columns.join("_"));
+    if manager.has_index(table, &name).await? {
+        return Ok(());
+    }
     let mut index = Index::create();
-    index.name(format!("ix_{table}_{}", columns.join("_"))).table(Alias::new(table)).if_not_exists();
+    index.name(name).table(Alias::new(table));
     for column in columns {
         index.col(Alias::new(*column));
     }
     if unique {
         index.unique();
     }
-    index
+    manager.create_index(index).await
 }
 
 /// Adds columns that are not there yet: a change that was cut off in MariaDB has left some of them.

@@ -14,7 +14,8 @@ use super::fault::Fault;
 use crate::error::{Error, Kind, Result};
 use crate::ids::Id;
 
-/// A request's body, read whole. One that trickles in is given up with a 408: the framework's own time limit ends with the
+/// A request's body, read whole. Such a request has no query: what belongs into the body would be passed over there, and a
+/// restore with `?dry_run=true` would be a restore. One that trickles in is given up with a 408: the framework's own time limit ends with the
 /// head. What handlers do afterwards needs no limit here: each call to a service, to Ceph and to the database has its own, and
 /// to drop a handler while it commits would leave its caller in doubt.
 pub struct Body(pub Bytes);
@@ -26,12 +27,39 @@ impl FromRequest for Body {
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let state = request.app_data::<web::Data<ApiState>>().cloned();
         let reading = Bytes::from_request(request, payload);
+        let query = request.query_string().split(['=', '&']).next().filter(|name| !name.is_empty()).map(str::to_owned);
         Box::pin(async move {
+            if let Some(name) = query {
+                let error = Error::bad_field(&name, format!("{name} stands in the query, where it has no effect."));
+                return Err(Fault(error.remedy("Write it into the body.")).into());
+            }
             let state = state.ok_or_else(|| Fault(Error::internal("The API has no state.")))?;
             match tokio::time::timeout(state.settings.request_timeout, reading).await {
                 Ok(body) => body.map(Self),
                 Err(late) => Err(ErrorRequestTimeout(late)),
             }
+        })
+    }
+}
+
+/// That a request has no body: what it says would be passed over, and a deletion with `{"dry_run": true}` would be one.
+pub struct NoBody;
+
+impl FromRequest for NoBody {
+    type Error = actix_web::Error;
+    type Future = Pin<Box<dyn Future<Output = std::result::Result<Self, actix_web::Error>>>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let length = request.headers().get("content-length").and_then(|value| value.to_str().ok());
+        let has_body =
+            length.is_some_and(|length| length != "0") || request.headers().contains_key("transfer-encoding");
+        Box::pin(async move {
+            if has_body {
+                let error =
+                    Error::new(Kind::BadRequest, "This request takes no body: what it says would have no effect.");
+                return Err(Fault(error.remedy("Write parameters into the query, and leave the body out.")).into());
+            }
+            Ok(Self)
         })
     }
 }

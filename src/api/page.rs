@@ -8,28 +8,38 @@ use super::ApiState;
 use crate::error::{Error, Result};
 use crate::store::Page;
 
-/// A list's query, as pairs. Every name must be one of `known` or of the page's own.
+/// A query, as pairs. Every name is known.
 pub struct Query(Vec<(String, String)>);
 
 const PAGE_KEYS: [&str; 3] = ["limit", "marker", "sort"];
 
 impl Query {
-    /// Reads the query of a request.
+    /// Reads the query of a request for a list.
     ///
     /// # Errors
     /// `BadRequest` naming an unknown or repeated parameter.
     pub fn of(request: &HttpRequest, known: &[&str]) -> Result<Self> {
+        Self::only(request, &[known, &PAGE_KEYS].concat())
+    }
+
+    /// Reads the query of a request that has these parameters only.
+    ///
+    /// # Errors
+    /// As [`Query::of`].
+    pub fn only(request: &HttpRequest, known: &[&str]) -> Result<Self> {
         let pairs: Vec<(String, String)> = form_urlencoded::parse(request.query_string().as_bytes())
             .map(|(key, value)| (key.into_owned(), value.into_owned()))
             .collect();
-        for (place, (key, _)) in pairs.iter().enumerate() {
-            if !known.contains(&key.as_str()) && !PAGE_KEYS.contains(&key.as_str()) {
-                let names: Vec<&str> = known.iter().chain(&PAGE_KEYS).copied().collect();
+        for (place, (key, value)) in pairs.iter().enumerate() {
+            if !known.contains(&key.as_str()) {
                 return Err(Error::bad_field(key, format!("There is no query parameter {key}."))
-                    .remedy(format!("Those are: {}.", names.join(", "))));
+                    .remedy(format!("Those are: {}.", known.join(", "))));
             }
             if pairs[..place].iter().any(|(other, _)| other == key) {
                 return Err(Error::bad_field(key, format!("The query parameter {key} is given twice.")));
+            }
+            if value.contains(char::is_control) {
+                return Err(Error::bad_field(key, format!("The query parameter {key} contains control characters.")));
             }
         }
         Ok(Self(pairs))

@@ -111,7 +111,7 @@ impl App {
         id: SnapshotId,
         wanted: UpdateSnapshot,
     ) -> Result<SnapshotDetail> {
-        let hidden = self.get_snapshot(caller, id).await?.snapshot.hidden;
+        let found = self.get_snapshot(caller, id).await?.snapshot;
         caller.allow(Rule::SnapshotUpdate)?;
         if let Some(name) = &wanted.name {
             check_name("name", name)?;
@@ -120,10 +120,11 @@ impl App {
             check_text("description", description, DESCRIPTION_LENGTH_MAX)?;
         }
         let protection = match (wanted.protected, wanted.protected_reason) {
+            (Some(true), None) if found.protection.is_some() => None, // whoever protected it, and why, stays
             (Some(true), reason) => {
                 let reason = reason.unwrap_or_default();
                 check_text("protected_reason", &reason, NAME_LENGTH_MAX)?;
-                if hidden {
+                if found.hidden {
                     return Err(Error::conflict(format!(
                         "Snapshot {id} was deleted; it is only kept as a joint of the tree."
                     )));

@@ -1,7 +1,7 @@
 //! Claims operations and runs several at once; shows that it lives; adopts what dead engines left.
 //!
 //! Alive is who moves his counter: an engine whose counter has not moved for the lease time, on the *observer's* own monotonic
-//! clock, is dead, and its operations are adopted. With SQLite there is one engine at a time (a lock on a file beside the
+//! clock, is dead, and its operations are adopted. A database that was away makes nobody dead. With SQLite there is one engine at a time (a lock on a file beside the
 //! database proves it), so every other engine in the table is dead at once.
 
 use std::collections::HashMap;
@@ -72,7 +72,11 @@ pub async fn run(world: Arc<World>, settings: EngineSettings, mut stop: watch::R
                     tasks.spawn(work(world.clone(), operation, stop.clone()));
                 }
                 Ok(None) => {}
-                Err(error) => tracing::error!(error = %error.chain(), "cannot look for operations"),
+                Err(error) => {
+                    // Nor could the others show that they live.
+                    others.clear();
+                    tracing::error!(error = %error.chain(), "cannot look for operations");
+                }
             }
         }
         if !took {
@@ -130,9 +134,14 @@ async fn take(
     all: bool,
 ) -> Result<Option<Operation>> {
     let except: Vec<OperationId> = resting.keys().copied().collect();
+    let begun = clock::Instant::now();
     let urgent = world.store.claim_next(id, &except, &URGENT).await?;
     if urgent.is_some() || !all {
         return Ok(urgent);
+    }
+    if begun.elapsed() > settings.lease / 3 {
+        // The database was away: what stands still in it is no sign of death. Everybody has a new lease.
+        others.clear();
     }
     let dead = dead_engines(world, id, settings, others).await?;
     if let Some(operation) = world.store.adopt_next(id, &dead, &except).await? {

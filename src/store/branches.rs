@@ -52,6 +52,15 @@ pub(super) async fn move_fork(connection: &impl ConnectionTrait, branch: &Branch
         .map_err(database_error)
 }
 
+async fn there(connection: &impl ConnectionTrait, id: BranchId) -> Result<Option<Branch>> {
+    branch::Entity::find_by_id(id.to_string())
+        .one(connection)
+        .await
+        .map_err(database_error)?
+        .map(Branch::try_from)
+        .transpose()
+}
+
 /// All branches of a server.
 pub(super) async fn of_server(connection: &impl ConnectionTrait, server: ServerId) -> Result<Vec<Branch>> {
     let rows = branch::Entity::find()
@@ -69,12 +78,7 @@ impl Store {
     /// # Errors
     /// When the database does not answer.
     pub async fn branch(&self, id: BranchId) -> Result<Option<Branch>> {
-        branch::Entity::find_by_id(id.to_string())
-            .one(&self.read)
-            .await
-            .map_err(database_error)?
-            .map(Branch::try_from)
-            .transpose()
+        there(&self.read, id).await
     }
 
     /// Gives a branch another name.
@@ -83,26 +87,23 @@ impl Store {
     /// `Conflict` when another branch of the server has it, or an operation is under way; `NotFound`.
     pub async fn rename_branch(&self, id: BranchId, name: &str) -> Result<Branch> {
         let tx = self.begin().await?;
-        let mut found = branch::Entity::find_by_id(id.to_string())
-            .one(&tx)
-            .await
-            .map_err(database_error)?
-            .map(Branch::try_from)
-            .transpose()?
-            .ok_or_else(|| Error::not_found("Branch", id))?;
-        let record = servers::lock(&tx, found.server_id).await?;
+        let missing = || Error::not_found("Branch", id);
+        let server = there(&tx, id).await?.ok_or_else(missing)?.server_id;
+        let record = servers::lock(&tx, server).await?;
         if let Some(operation) = record.and_then(|record| record.operation_id) {
             return Err(in_the_way(&operation)); // it may be about to enter a branch of this name
         }
-        let taken = of_server(&tx, found.server_id).await?.iter().any(|other| other.name == name && other.id != id);
-        if taken {
+        let mut branches = of_server(&tx, server).await?;
+        if branches.iter().any(|other| other.name == name && other.id != id) {
             return Err(
                 Error::conflict(format!("The server has another branch named {name}.")).remedy("Choose another name.")
             );
         }
+        let at = branches.iter().position(|branch| branch.id == id).ok_or_else(missing)?;
+        let mut found = branches.swap_remove(at);
         name.clone_into(&mut found.name);
         branch::Entity::update(row_of(&found)).exec(&tx).await.map_err(database_error)?;
-        bump_generation(&tx, found.server_id).await?;
+        bump_generation(&tx, server).await?;
         tx.commit().await.map_err(database_error)?;
         Ok(found)
     }

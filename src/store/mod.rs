@@ -32,6 +32,9 @@ pub mod snapshots;
 pub mod trees;
 mod unasked;
 
+/// How long a transaction may stand still before PostgreSQL or MariaDB ends it. Ours last milliseconds.
+const TRANSACTION_SECONDS: u32 = 60;
+
 /// How to reach the database.
 #[derive(Clone)]
 pub struct StoreConfig {
@@ -88,8 +91,13 @@ impl Store {
             // MariaDB counts whole seconds.
             let seconds = busy.as_secs().max(1);
             options.map_sqlx_postgres_opts(move |options| {
-                options.application_name("ratoon").options([("lock_timeout", format!("{seconds}s"))])
+                options.application_name("ratoon").options([
+                    ("lock_timeout", format!("{seconds}s")),
+                    ("idle_in_transaction_session_timeout", format!("{TRANSACTION_SECONDS}s")),
+                ])
             });
+            // Whatever charset the URL names: the tables hold all of Unicode.
+            options.map_sqlx_mysql_opts(|options| options.charset("utf8mb4"));
             options.map_sqlx_mysql_pool_opts(move |pool| {
                 pool.after_connect(move |connection, _| Box::pin(mariadb_session(connection, seconds)))
             });
@@ -128,7 +136,7 @@ impl Store {
     /// # Errors
     /// [`Kind::Conflict`] with the remedy.
     pub async fn check_schema(&self) -> Result<()> {
-        let pending = Migrator::get_pending_migrations(&self.write).await.map_err(newer_or_broken)?;
+        let pending = Migrator::get_pending_migrations_read_only(&self.write).await.map_err(newer_or_broken)?;
         if pending.is_empty() {
             return Ok(());
         }
@@ -141,7 +149,7 @@ impl Store {
     /// # Errors
     /// When the database does not answer.
     pub async fn schema_version(&self) -> Result<Vec<String>> {
-        let applied = Migrator::get_applied_migrations(&self.write).await.map_err(newer_or_broken)?;
+        let applied = Migrator::get_applied_migrations_read_only(&self.write).await.map_err(newer_or_broken)?;
         Ok(applied.iter().map(|change| change.name().to_owned()).collect())
     }
 
@@ -169,7 +177,7 @@ impl Store {
             isolation_level: (!is_sqlite).then_some(IsolationLevel::ReadCommitted),
             ..TransactionOptions::default()
         };
-        self.write.begin_with_options(options).await.map_err(database_error)
+        begin_with(&self.write, options).await
     }
 }
 
@@ -181,8 +189,17 @@ impl Store {
                 .then_some(IsolationLevel::RepeatableRead),
             ..TransactionOptions::default()
         };
-        self.read.begin_with_options(options).await.map_err(database_error)
+        begin_with(&self.read, options).await
     }
+}
+
+/// Begins a transaction in a task of its own, which no caller that is cut off in the middle can stop: a connection that has
+/// begun without anybody's knowing would go back to the pool, and what others write on it would never be committed
+/// (launchbadge/sqlx#4393).
+async fn begin_with(connection: &DatabaseConnection, options: TransactionOptions) -> Result<DatabaseTransaction> {
+    let connection = connection.clone();
+    let begun = tokio::spawn(async move { connection.begin_with_options(options).await }).await;
+    begun.map_err(|error| Error::internal("A transaction was not begun.").source(error))?.map_err(database_error)
 }
 
 /// The URL as the driver wants it. Those of oslo.db name a Python driver too, which operators copy with the rest.
@@ -190,22 +207,33 @@ fn url_of(configured: &str) -> String {
     if let Some(path) = configured.strip_prefix("sqlite://") {
         return format!("sqlite://{}?mode=rwc", path.split('?').next().unwrap_or(path));
     }
-    match configured.split_once("://") {
-        Some((scheme, rest)) => {
-            let scheme = scheme.split('+').next().unwrap_or(scheme);
-            format!("{}://{rest}", if scheme == "mariadb" { "mysql" } else { scheme })
-        }
-        None => configured.to_owned(),
+    let Some((scheme, rest)) = configured.split_once("://") else { return configured.to_owned() };
+    let scheme = scheme.split('+').next().unwrap_or(scheme);
+    match rest.split_once('?') {
+        Some((place, query)) if scheme == "mysql" => format!("mysql://{place}?{}", mariadb_query(query)),
+        _ => format!("{scheme}://{rest}"),
     }
 }
 
-/// Limits waits for locks, and has values that do not fit refused instead of cut.
+/// Parameters of PyMySQL's as the driver names them. PyMySQL checks a server's certificate where it is given an authority.
+fn mariadb_query(query: &str) -> String {
+    let mut pairs: Vec<String> = query.split('&').map(|pair| pair.replacen("ssl_", "ssl-", 1)).collect();
+    let names = |name: &str| pairs.iter().any(|pair| pair.starts_with(name));
+    if names("ssl-ca=") && !names("ssl-mode=") {
+        pairs.push("ssl-mode=VERIFY_CA".to_owned());
+    }
+    pairs.join("&")
+}
+
+/// Limits waits for locks and idle transactions (whose locks would outlive a host that has died), and has values that do not
+/// fit refused instead of cut.
 async fn mariadb_session(
     connection: &mut sqlx::MySqlConnection,
     lock_seconds: u64,
 ) -> std::result::Result<(), sqlx::Error> {
     let settings = format!(
         "SET SESSION innodb_lock_wait_timeout = {lock_seconds}, lock_wait_timeout = {lock_seconds}, \
+         idle_transaction_timeout = {TRANSACTION_SECONDS}, tx_isolation = 'READ-COMMITTED', \
          sql_mode = CONCAT(@@sql_mode, ',STRICT_TRANS_TABLES')"
     );
     sqlx::Executor::execute(connection, sqlx::AssertSqlSafe(settings)).await.map(|_| ())
@@ -279,7 +307,8 @@ mod tests {
     fn urls_are_understood_as_oslo_db_writes_them() {
         for (configured, opened) in [
             ("mysql+pymysql://ratoon:secret@db/ratoon", "mysql://ratoon:secret@db/ratoon"),
-            ("mariadb://ratoon@db/ratoon", "mysql://ratoon@db/ratoon"),
+            ("mysql+pymysql://r@db/ratoon?charset=utf8", "mysql://r@db/ratoon?charset=utf8"),
+            ("mysql+pymysql://r@db/ratoon?ssl_ca=/ca", "mysql://r@db/ratoon?ssl-ca=/ca&ssl-mode=VERIFY_CA"),
             ("postgresql+psycopg2://ratoon@db/a+b", "postgresql://ratoon@db/a+b"),
             ("sqlite:////var/lib/ratoon.sqlite", "sqlite:////var/lib/ratoon.sqlite?mode=rwc"),
             ("nonsense", "nonsense"),

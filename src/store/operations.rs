@@ -281,12 +281,11 @@ impl Store {
         hold(&tx, fence).await?;
         let id = fence.operation_id.to_string();
         let now = clock::now().naive_utc();
-        if progress.committed {
-            let row = operation::Entity::find_by_id(id.as_str()).one(&tx).await.map_err(database_error)?;
-            if row.is_some_and(|row| row.cancel_requested && !row.committed) {
-                // A cancel that was accepted is kept: the point of no return has not been passed.
-                return Err(Error::new(Kind::Cancelled, "Cancelled by its owner."));
-            }
+        let row = operation::Entity::find_by_id(id.as_str()).one(&tx).await.map_err(database_error)?;
+        let row = row.ok_or_else(|| Error::not_found("Operation", fence.operation_id))?;
+        if progress.committed && row.cancel_requested && !row.committed {
+            // A cancel that was accepted is kept: the point of no return has not been passed.
+            return Err(Error::new(Kind::Cancelled, "Cancelled by its owner."));
         }
         let mut update = operation::Entity::update_many()
             .col_expr(operation::Column::Status, Expr::value(progress.status.as_str()))
@@ -314,6 +313,7 @@ impl Store {
         if progress.status.is_final() {
             server::Entity::update_many()
                 .col_expr(server::Column::OperationId, Expr::value(None::<String>))
+                .filter(server::Column::Id.eq(row.server_id))
                 .filter(server::Column::OperationId.eq(id))
                 .exec(&tx)
                 .await

@@ -10,7 +10,7 @@ use super::{Page, Store, database_error, from_id, from_json, from_optional_id, t
 use crate::clock;
 use crate::domain::disk::LayerRole;
 use crate::domain::snapshot::SnapshotStatus;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::ids::{BranchId, OperationId, ProjectId, ServerId, SnapshotId};
 
 /// A server as we remember it.
@@ -105,13 +105,19 @@ impl Store {
     /// Servers with a record, by id; `project` limits to one owner.
     ///
     /// # Errors
-    /// When the database does not answer.
+    /// `BadRequest` for an unknown marker; when the database does not answer.
     pub async fn servers(&self, project: Option<&str>, page: &Page) -> Result<Vec<ServerRecord>> {
         let mut query = server::Entity::find().order_by_asc(server::Column::Id).limit(page.limit);
         if let Some(project) = project {
             query = query.filter(server::Column::ProjectId.eq(project));
         }
         if let Some(marker) = &page.marker {
+            server::Entity::find_by_id(marker.as_str())
+                .one(&self.read)
+                .await
+                .map_err(database_error)?
+                .filter(|row| project.is_none_or(|project| project == row.project_id))
+                .ok_or_else(|| Error::bad_field("marker", format!("No server {marker} to go on from.")))?;
             query = query.filter(server::Column::Id.gt(marker.as_str()));
         }
         let rows = query.all(&self.read).await.map_err(database_error)?;

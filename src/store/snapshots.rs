@@ -94,6 +94,17 @@ pub(super) async fn save(connection: &impl ConnectionTrait, snapshot: &Snapshot)
     }
 }
 
+/// A snapshot that was not deleted.
+async fn there(connection: &impl ConnectionTrait, id: SnapshotId) -> Result<Option<Snapshot>> {
+    snapshot::Entity::find_by_id(id.to_string())
+        .filter(snapshot::Column::Status.ne(SnapshotStatus::Deleted.as_str()))
+        .one(connection)
+        .await
+        .map_err(database_error)?
+        .map(Snapshot::try_from)
+        .transpose()
+}
+
 /// All snapshots of a server that are part of its tree, or about to be.
 pub(super) async fn of_server(connection: &impl ConnectionTrait, server: ServerId) -> Result<Vec<Snapshot>> {
     let rows = snapshot::Entity::find()
@@ -149,13 +160,7 @@ impl Store {
     /// # Errors
     /// When the database does not answer.
     pub async fn snapshot(&self, id: SnapshotId) -> Result<Option<Snapshot>> {
-        snapshot::Entity::find_by_id(id.to_string())
-            .filter(snapshot::Column::Status.ne(SnapshotStatus::Deleted.as_str()))
-            .one(&self.read)
-            .await
-            .map_err(database_error)?
-            .map(Snapshot::try_from)
-            .transpose()
+        there(&self.read, id).await
     }
 
     /// The snapshot that was made of a server for a request of Nova's, though it was deleted since.
@@ -264,45 +269,39 @@ impl Store {
     /// `NotFound`; `Conflict` for what would keep a snapshot that an operation on its server may be about to remove.
     pub async fn describe_snapshot(&self, id: SnapshotId, wanted: &Description) -> Result<Snapshot> {
         let tx = self.begin().await?;
-        let mut found = snapshot::Entity::find_by_id(id.to_string())
-            .filter(snapshot::Column::Status.ne(SnapshotStatus::Deleted.as_str()))
-            .one(&tx)
-            .await
-            .map_err(database_error)?
-            .map(Snapshot::try_from)
-            .transpose()?
-            .ok_or_else(|| Error::not_found("Snapshot", id))?;
+        let missing = || Error::not_found("Snapshot", id);
+        let server = there(&tx, id).await?.ok_or_else(missing)?.server_id;
+        let record = servers::lock(&tx, server).await?;
+        let mut found = there(&tx, id).await?.ok_or_else(missing)?; // others may have changed it before the lock
         let protects = matches!(wanted.protection, Some(Some(_)));
         if protects || wanted.name.is_some() && found.safety {
-            let record = servers::lock(&tx, found.server_id).await?;
             if let Some(operation) = record.and_then(|record| record.operation_id) {
                 return Err(in_the_way(&operation)); // it may be removing this very snapshot
             }
             found.safety = false;
         }
+        found.updated_at = crate::clock::now();
+        // What was asked for alone: an engine, or whoever hears of an image, may be writing the rest.
+        let mut update = snapshot::Entity::update_many()
+            .col_expr(snapshot::Column::Safety, Expr::value(found.safety))
+            .col_expr(snapshot::Column::UpdatedAt, Expr::value(found.updated_at.naive_utc()))
+            .filter(snapshot::Column::Id.eq(id.to_string()));
         if let Some(name) = &wanted.name {
             name.clone_into(&mut found.name);
+            update = update.col_expr(snapshot::Column::Name, Expr::value(name.as_str()));
         }
         if let Some(description) = &wanted.description {
             description.clone_into(&mut found.description);
+            update = update.col_expr(snapshot::Column::Description, Expr::value(description.as_str()));
         }
         if let Some(protection) = &wanted.protection {
             found.protection.clone_from(protection);
+            let column = protection.as_ref().map(to_json).transpose()?;
+            update = update.col_expr(snapshot::Column::Protection, Expr::value(column));
             // Whoever has planned a deletion before looks again.
             branches::bump_generation(&tx, found.server_id).await?;
         }
-        found.updated_at = crate::clock::now();
-        // These columns alone: an engine may be writing the others.
-        snapshot::Entity::update_many()
-            .col_expr(snapshot::Column::Name, Expr::value(found.name.as_str()))
-            .col_expr(snapshot::Column::Description, Expr::value(found.description.as_str()))
-            .col_expr(snapshot::Column::Safety, Expr::value(found.safety))
-            .col_expr(snapshot::Column::Protection, Expr::value(found.protection.as_ref().map(to_json).transpose()?))
-            .col_expr(snapshot::Column::UpdatedAt, Expr::value(found.updated_at.naive_utc()))
-            .filter(snapshot::Column::Id.eq(id.to_string()))
-            .exec(&tx)
-            .await
-            .map_err(database_error)?;
+        update.exec(&tx).await.map_err(database_error)?;
         tx.commit().await.map_err(database_error)?;
         Ok(found)
     }

@@ -52,6 +52,20 @@ async fn pages_of_servers_and_of_operations_meet_too() {
 }
 
 #[tokio::test]
+async fn a_marker_that_is_not_in_the_list_is_refused() {
+    let house = House::open().await;
+    house.captured(house.server(), "a").await;
+    for list in ["servers", "snapshots", "operations"] {
+        for marker in ["nonsense", "00000000-0000-7000-8000-000000000000"] {
+            let answer = house.send("GET", &format!("/v1/{list}?marker={marker}"), None).await;
+            assert_eq!((answer.status, answer.message().contains(marker)), (400, true), "{list}: {}", answer.text);
+        }
+    }
+    let answer = house.send("GET", "/v1/snapshots?name=%00", None).await;
+    assert_eq!((answer.status, answer.message().contains("control characters")), (400, true), "{}", answer.text);
+}
+
+#[tokio::test]
 async fn a_list_is_limited_to_what_was_asked_for() {
     let house = House::open().await;
     let (one, two) = (house.server(), house.server());

@@ -266,3 +266,31 @@ async fn a_database_that_is_away_is_said_and_nothing_is_changed() {
     assert_eq!(listed.body["snapshots"], json!([]));
     assert_eq!(house.send_as("project/member", "POST", "/v1/snapshots", capture()).await.status, 202);
 }
+
+#[tokio::test]
+async fn what_stands_where_it_would_be_passed_over_is_refused_and_nothing_happens() {
+    let house = House::open().await;
+    let server = house.server();
+    let node = house.captured(server, "a").await;
+    let before = house.cloud.dump(ratoon::drivers::fake::dump::Detail::All);
+    let (id, branch) = (node["id"].as_str().unwrap(), node["branch_id"].as_str().unwrap());
+    let act = |kind: &str| Some(json!({ kind: {} }));
+    let dry = || Some(json!({ "dry_run": true }));
+    for (method, path, body, word) in [
+        ("POST", format!("/v1/snapshots/{id}/restore?dry_run=true"), act("restore"), "body"),
+        ("POST", format!("/v1/branches/{branch}/restore?dry_run"), act("restore"), "body"),
+        ("POST", "/v1/snapshots?dry_run=true".into(), Some(json!({ "snapshot": { "server_id": server } })), "body"),
+        ("PATCH", format!("/v1/snapshots/{id}?name=b"), Some(json!({ "snapshot": {} })), "body"),
+        ("DELETE", format!("/v1/snapshots/{id}"), dry(), "query"),
+        ("DELETE", format!("/v1/branches/{branch}"), dry(), "query"),
+        ("DELETE", format!("/v1/servers/{server}/tree"), dry(), "query"),
+        ("DELETE", format!("/v1/snapshots/{id}?limit=1"), None, "limit"),
+    ] {
+        let answer = house.send(method, &path, body).await;
+        assert_eq!(answer.status, 400, "{method} {path}: {}", answer.text);
+        assert!(answer.message().contains(word), "{method} {path}: {}", answer.text);
+    }
+    assert_eq!(house.cloud.dump(ratoon::drivers::fake::dump::Detail::All), before);
+    let operations = house.send("GET", &format!("/v1/operations?server_id={server}"), None).await.body;
+    assert_eq!(operations["operations"].as_array().unwrap().len(), 1, "the capture alone");
+}

@@ -82,7 +82,6 @@ def test_a_server_in_a_state_that_cannot_be_captured_or_restored_is_refused(serv
     assert watcher.picture() == before
     server.act(back)
     server.is_('ACTIVE')
-    server.ticking()
 
 
 def test_a_shelved_server_is_refused(service, cloud):

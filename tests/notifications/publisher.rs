@@ -92,14 +92,10 @@ pub struct OwnBroker {
 impl OwnBroker {
     pub fn start() -> Self {
         let kept = tempfile::tempdir().unwrap();
-        // Three ports in a row that nobody has at the moment.
-        let port = (0..100)
-            .find_map(|_| {
-                let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-                let free = |port: u16| std::net::TcpListener::bind(("127.0.0.1", port)).is_ok();
-                (port < 65_000 && free(port) && free(port + 1) && free(port + 2)).then_some(port)
-            })
-            .unwrap();
+        // Three ports in a row that nobody has at the moment, and that nobody is given for a connection meanwhile.
+        let free = |port: u16| std::net::TcpListener::bind(("127.0.0.1", port)).is_ok();
+        let mut ports = (0..100).map(|number| 20_000 + (std::process::id() * 3 + number * 101) as u16 % 4_000);
+        let port = ports.find(|&port| free(port) && free(port + 1) && free(port + 2)).unwrap();
         let broker = Self { folder: kept.path().join("broker"), port, _kept: kept };
         broker.start_again();
         broker

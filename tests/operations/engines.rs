@@ -134,6 +134,30 @@ async fn an_engine_that_lives_keeps_what_it_works_on() {
 }
 
 #[tokio::test]
+async fn a_database_that_was_away_makes_no_engine_dead() {
+    for _ in 0..3 {
+        let lab = Lab::with_a_server().await;
+        let id = lab.ask_capture("a", |request| request.pause_limit_ms = Some(60_000)).await.unwrap();
+        lab.cloud.plan_fault(Which::Named("snapshot_volume", 1), When::Before, Harm::WhilePaused(lab.server));
+        let lease = Duration::from_millis(900);
+        let usual = EngineSettings { lease, ..settings(false) };
+        let first = Process::start_with(&lab, usual.clone()).await;
+        let second = Process::start_with(&lab, usual).await;
+        until_beats(&lab, 2, 5).await;
+        let outage = lab.database_is_away().await;
+        clock::sleep(2 * lease).await;
+        outage.end().await;
+        let beats = lab.world.store.engines().await.unwrap().iter().map(|engine| engine.beats).max().unwrap();
+        until_beats(&lab, 2, beats + 5).await;
+        assert_eq!(lab.world.store.operation(id).await.unwrap().unwrap().generation, 1, "nobody took it away");
+        lab.cloud.edit_server(lab.server, |facts| facts.status = ratoon::domain::server::ServerStatus::Active);
+        assert_eq!(until_final(&lab, id).await, OperationStatus::Succeeded);
+        first.end().await;
+        second.end().await;
+    }
+}
+
+#[tokio::test]
 async fn an_engine_that_was_taken_for_dead_and_lives_enters_again() {
     let lab = Lab::with_a_server().await;
     let process = Process::start(&lab, false).await;

@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use ratoon::domain::operation::{EventKind, Operation, OperationEvent, OperationStatus};
+use ratoon::domain::snapshot::Protection;
 use ratoon::error::Kind;
 use ratoon::ids::{EngineId, ServerId};
 use ratoon::store::Store;
 use ratoon::store::operations::{Fence, Progress};
+use ratoon::store::snapshots::Description;
 use ratoon::store::trees::TreeChange;
 
 use crate::database;
@@ -153,6 +155,48 @@ async fn a_branch_is_not_renamed_while_an_operation_may_be_entering_that_name() 
         let names: Vec<_> =
             store.tree(server).await.unwrap().unwrap().forest.branches.into_iter().map(|it| it.name).collect();
         assert_eq!(names.iter().filter(|name| *name == "new").count(), 1, "{names:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_several_change_of_a_snapshot_at_once_is_all_kept() {
+    let (database, store) = database().await;
+    let stores = processes(&database).await;
+    for _ in 0..5 {
+        let (first, mut change) = capture(ServerId::new(), "main");
+        change.snapshots[0].safety = false;
+        let id = change.snapshots[0].id;
+        store.begin_operation(&first, "web", change, None).await.unwrap();
+        let claimed = store.claim_next(EngineId::new(), &[], &[]).await.unwrap().unwrap();
+        let fence = Fence { operation_id: claimed.id, generation: claimed.generation };
+        store.record_event(fence, &event(), &progress(OperationStatus::Succeeded, true)).await.unwrap();
+        let protection = Protection { user_id: "user".into(), reason: String::new(), since: ratoon::clock::now() };
+        let wanted = [
+            Description { name: Some("name".into()), ..Description::default() },
+            Description { description: Some("words".into()), ..Description::default() },
+            Description { protection: Some(Some(protection.clone())), ..Description::default() },
+        ];
+        let changed =
+            join_all(stores.iter().zip(&wanted).map(|(store, wanted)| store.describe_snapshot(id, wanted))).await;
+        assert!(changed.iter().all(Result::is_ok), "{changed:?}");
+        let now = store.snapshot(id).await.unwrap().unwrap();
+        assert_eq!((now.name.as_str(), now.description.as_str(), now.protection), ("name", "words", Some(protection)));
+    }
+}
+
+#[tokio::test]
+async fn a_caller_that_is_cut_off_leaves_no_transaction_behind() {
+    let (database, store) = database().await;
+    let (operation, change) = capture(ServerId::new(), "main");
+    store.begin_operation(&operation, "web", change, None).await.unwrap();
+    let few = database.open(2, Duration::from_secs(20)).await;
+    for micros in (0..3000).step_by(50) {
+        let warning = few.warn_server(operation.server_id, "never mind", None);
+        let _ = tokio::time::timeout(Duration::from_micros(micros), warning).await;
+        let text = format!("kept {micros}");
+        few.warn_server(operation.server_id, &text, None).await.unwrap();
+        let warnings = store.server(operation.server_id).await.unwrap().unwrap().warnings;
+        assert!(warnings.iter().any(|warning| warning.text == text), "{text}: {warnings:?}");
     }
 }
 
