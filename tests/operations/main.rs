@@ -4,7 +4,7 @@
 
 mod basics;
 mod cases;
-#[path = "../databases.rs"]
+#[path = "../databases/mod.rs"]
 mod databases;
 mod deletes;
 mod engines;

@@ -5,7 +5,7 @@
 //! The seed of a failure is printed; `RATOON_SIMULATION_SEED=n` runs that one alone, `RATOON_SIMULATION_SEEDS=n` so many.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, clippy::disallowed_methods)]
 
-#[path = "../databases.rs"]
+#[path = "../databases/mod.rs"]
 mod databases;
 #[path = "../operations/lab.rs"]
 #[allow(dead_code)]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ratoon::store::Store;
 
-#[path = "../databases.rs"]
+#[path = "../databases/mod.rs"]
 mod databases;
 
 mod inbox;
