@@ -56,7 +56,7 @@ fn wrong_options_are_named_all_at_once_with_place_and_remedy() {
         said,
         "2 options cannot be used: text:3: [api] bind_port: 'high' is not a whole number: write a number from 0 to \
          65535; text:5: [database] connection: starts with oracle:, which Ratoon does not know: write one that starts with \
-         sqlite:, postgresql:, mysql:."
+         sqlite:, postgresql:, mysql:, postgresql+psycopg2:, mysql+pymysql:."
     );
     let from_env = Settings::load(&[], None, env(&[("OS_ENGINE__WORKERS", "0")]));
     let said = from_env.map_or_else(|error| error.chain(), |_| "accepted".into());
