@@ -11,6 +11,7 @@ pub mod consumer;
 
 pub mod app;
 pub mod operations;
+pub mod policy;
 
 pub mod drivers;
 pub mod store;

@@ -23,7 +23,6 @@ fn complaint(path: &str, line: usize, rule: String, remedy: &'static str) -> Com
 }
 
 const BASICS: &[&str] = &["config", "error", "ids", "clock", "telemetry"];
-const BELOW_APP: &[&str] = &["operations", "store", "drivers", "clients", "domain"];
 /// Above the ladder: they put the house together.
 const TOP: &[&str] = &["lib", "main", "serve", "manage"];
 
@@ -32,11 +31,12 @@ const LADDER: &[(&str, &[&str])] = &[
     ("api", &["app", "operations", "store", "drivers", "clients", "domain"]),
     ("consumer", &["app", "operations", "store", "drivers", "clients", "domain"]),
     ("background", &["app", "operations", "store", "drivers", "clients", "domain"]),
-    ("app", BELOW_APP),
+    ("app", &["operations", "store", "drivers", "clients", "domain", "policy"]),
     ("operations", &["store", "drivers", "clients", "domain"]),
     ("store", &["domain"]),
     ("drivers", &["clients", "domain"]),
-    ("clients", &["domain"]),
+    ("clients", &["domain", "policy"]),
+    ("policy", &[]),
 ];
 
 /// The room of `src/<room>/…` or `src/<room>.rs`.
