@@ -54,3 +54,4 @@ docs: toolchain
 # The generated files under etc/; a test compares them.
 sample: build
 	@target/debug/ratoon manage config sample >etc/ratoon/ratoon.conf.sample
+	@target/debug/ratoon manage policy sample >etc/ratoon/policy.yaml.sample

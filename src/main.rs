@@ -53,8 +53,12 @@ fn main() -> ExitCode {
     // An error means that one is installed already.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let arguments = Arguments::parse();
-    let result = if matches!(&arguments.command, Some(Command::Manage(command)) if command.needs_no_settings()) {
-        manage::print_sample()
+    let sample = match &arguments.command {
+        Some(Command::Manage(command)) => command.sample(),
+        _ => None,
+    };
+    let result = if let Some(sample) = sample {
+        manage::print_sample(&sample)
     } else {
         prepared(&arguments).and_then(|(settings, runtime)| {
             let result = runtime.block_on(run(settings, arguments.command.unwrap_or(Command::All)));

@@ -10,8 +10,10 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
 use crate::api::{self, ApiSettings, ApiState};
+use crate::app::policy::defaults;
 use crate::app::{App, AppSettings, observe};
 use crate::background::sweep;
+use crate::clients::policy_server::{PolicyServer, PolicyServerSettings};
 use crate::clients::{Keystone, Nova, OpenStack, ServiceCredentials};
 use crate::clock;
 use crate::config::{self, KeystoneAuthtoken, Settings};
@@ -26,6 +28,7 @@ use crate::error::{Error, Kind, Result};
 use crate::operations::engine::{self, EngineSettings};
 use crate::operations::failpoint::Failpoint;
 use crate::operations::{Drivers, OperationSettings, World};
+use crate::policy::{PolicyFiles, PolicyFilesSettings};
 use crate::store::{Store, StoreConfig};
 
 /// What one process does.
@@ -161,6 +164,30 @@ fn api_settings(settings: &Settings) -> ApiSettings {
             .or_else(|| keystone.auth_url.clone())
             .unwrap_or_default(),
     }
+}
+
+/// The policy files as configured.
+///
+/// # Errors
+/// `BadRequest` naming one that cannot be used.
+pub fn policy_files(settings: &Settings) -> Result<PolicyFiles> {
+    let policy = &settings.oslo_policy;
+    let files = PolicyFilesSettings {
+        file: settings.folder.join(&policy.policy_file),
+        folders: policy.policy_dirs.iter().map(|folder| settings.folder.join(folder)).collect(),
+        default_rule: policy.policy_default_rule.clone(),
+    };
+    PolicyFiles::open(files, &defaults())
+}
+
+fn policy_server(settings: &Settings) -> Result<PolicyServer> {
+    let policy = &settings.oslo_policy;
+    PolicyServer::new(&PolicyServerSettings {
+        json: policy.remote_content_type == "application/json",
+        verify: policy.remote_ssl_verify_server_crt,
+        ca_file: policy.remote_ssl_ca_crt_file.clone(),
+        timeout: policy.remote_timeout,
+    })
 }
 
 /// How to listen to notifications; `None` = not at all.
@@ -302,6 +329,8 @@ pub async fn serve(settings: Settings, role: Role) -> Result<()> {
                 settings: app_settings(&settings),
             },
             authenticator: Arc::new(Keystone::new(&openstack, settings.keystone_authtoken.token_cache_time)),
+            policy: policy_files(&settings)?,
+            policy_server: Some(Arc::new(policy_server(&settings)?)),
             settings: api_settings(&settings),
         });
         let server = api::serve(listener, state)?;

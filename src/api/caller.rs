@@ -15,6 +15,7 @@ use super::ApiState;
 use super::envelope::current_request;
 use super::fault::Fault;
 use crate::app::RequestContext;
+use crate::app::policy::Policy;
 use crate::clients::{Keystone, TokenFacts};
 use crate::error::{Error, Kind, Result};
 use crate::telemetry;
@@ -68,6 +69,9 @@ impl FromRequest for Caller {
             Ok(Self(RequestContext {
                 project_id,
                 user_id: facts.user_id.clone(),
+                user_domain_id: facts.user_domain_id.clone(),
+                project_domain_id: facts.project_domain_id.clone(),
+                policy: Policy { rules: state.policy.rules(), remote: state.policy_server.clone() },
                 roles: facts.roles.clone(),
                 request_id: current_request(|ids| ids.global.clone()),
             }))

@@ -25,6 +25,8 @@ pub mod version;
 
 use caller::Authenticator;
 
+use crate::policy::{PolicyFiles, RemoteCheck};
+
 /// How the API is served.
 #[derive(Debug, Clone)]
 pub struct ApiSettings {
@@ -48,6 +50,10 @@ pub struct ApiState {
     pub app: App,
     /// Who checks tokens.
     pub authenticator: Arc<dyn Authenticator>,
+    /// Who may do what.
+    pub policy: PolicyFiles,
+    /// Whom rules of the kind `http:` ask.
+    pub policy_server: Option<Arc<dyn RemoteCheck>>,
     /// Settings.
     pub settings: ApiSettings,
 }

@@ -1,6 +1,6 @@
 //! When a user lists, renames or restores branches.
 
-use super::policy::Rule;
+use super::policy::{Rule, Target};
 use super::snapshot_restore::RestoreSnapshot;
 use super::{Answer, App, RequestContext, check_name};
 use crate::domain::snapshot::Branch;
@@ -47,14 +47,21 @@ impl App {
     /// # Errors
     /// `Forbidden`; `NotFound`, in the same words whether it is missing or another project's.
     pub async fn get_branch(&self, caller: &RequestContext, id: BranchId) -> Result<BranchDetail> {
-        caller.allow(Rule::ServerGet)?;
+        caller.allow(Rule::ServerGet, &caller.own()).await?;
         let missing = || Error::not_found("Branch", id);
         let branch = self.store.branch(id).await?.ok_or_else(missing)?;
         let tree = self.tree_of(branch.server_id).await?;
-        if !caller.owns(&tree.record.project_id) {
+        if !caller.owns(&tree.record.project_id).await? {
             return Err(missing());
         }
+        caller.allow(Rule::ServerGet, &Target::of_project(&tree.record.project_id)).await?;
         details(&tree).into_iter().find(|detail| detail.branch.id == id).ok_or_else(missing)
+    }
+
+    /// A server that has a record, as rules may ask for it.
+    pub(super) async fn target_of(&self, server: ServerId) -> Result<Target> {
+        let record = self.store.server(server).await?.ok_or_else(|| Error::not_found("Server", server))?;
+        Ok(Target::of_project(&record.project_id))
     }
 
     /// Gives a branch another name.
@@ -62,8 +69,8 @@ impl App {
     /// # Errors
     /// `BadRequest`, `Forbidden`, `NotFound`, `Conflict`.
     pub async fn rename_branch(&self, caller: &RequestContext, id: BranchId, name: &str) -> Result<BranchDetail> {
-        self.get_branch(caller, id).await?;
-        caller.allow(Rule::BranchUpdate)?;
+        let server = self.get_branch(caller, id).await?.branch.server_id;
+        caller.allow(Rule::BranchUpdate, &self.target_of(server).await?).await?;
         check_name("name", name)?;
         self.store.rename_branch(id, name).await?;
         self.get_branch(caller, id).await

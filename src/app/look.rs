@@ -36,8 +36,10 @@ impl App {
     /// # Errors
     /// `NotFound`, in the same words whether it is missing or another project's.
     pub(crate) async fn visible_server(&self, caller: &RequestContext, id: ServerId) -> Result<ServerFacts> {
-        let server = if_found(self.compute.server(id).await)?.filter(|server| caller.owns(&server.project_id));
-        server.ok_or_else(|| Error::not_found("Server", id))
+        match if_found(self.compute.server(id).await)? {
+            Some(server) if caller.owns(&server.project_id).await? => Ok(server),
+            _ => Err(Error::not_found("Server", id)),
+        }
     }
 
     /// Looks at a server. `ignored` are words for disks that nobody needs to serve.

@@ -1,6 +1,7 @@
 //! Use cases: what a caller asks for, looked up, allowed or refused, planned and recorded. The room that joins the store with
 //! the outside; doors call it, engines finish what it began.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -65,27 +66,42 @@ pub struct App {
 }
 
 /// Who asks.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct RequestContext {
     /// Project that the token is scoped to.
     pub project_id: ProjectId,
     /// User.
     pub user_id: UserId,
+    /// The user's domain.
+    pub user_domain_id: Option<String>,
+    /// The project's domain.
+    pub project_domain_id: Option<String>,
     /// Roles by name.
     pub roles: Vec<String>,
     /// The request's id, passed on to all whom we call.
     pub request_id: String,
+    /// What is asked whether the caller may: the same for the whole request.
+    pub policy: policy::Policy,
+}
+
+impl fmt::Debug for RequestContext {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{} {:?} {}", self.project_id, self.user_id, self.roles, self.request_id)
+    }
 }
 
 impl RequestContext {
-    /// The service as its own caller, for what nobody has asked for.
+    /// The service as its own caller, for what nobody has asked for: no rule is asked, and none would hold.
     #[must_use]
     pub fn service(project_id: &str) -> Self {
         Self {
             project_id: project_id.to_owned(),
             user_id: String::new(),
+            user_domain_id: None,
+            project_domain_id: None,
             roles: vec![],
             request_id: format!("req-{}", OperationId::new()),
+            policy: policy::Policy::default(),
         }
     }
 }

@@ -18,13 +18,13 @@ impl App {
         caller: &RequestContext,
         id: OperationId,
     ) -> Result<(Operation, Vec<OperationEvent>)> {
-        caller.allow(Rule::OperationGet)?;
-        let operation = self
-            .store
-            .operation(id)
-            .await?
-            .filter(|operation| caller.owns(&operation.project_id))
-            .ok_or_else(|| Error::not_found("Operation", id))?;
+        caller.allow(Rule::OperationGet, &caller.own()).await?;
+        let missing = || Error::not_found("Operation", id);
+        let operation = self.store.operation(id).await?.ok_or_else(missing)?;
+        if !caller.owns(&operation.project_id).await? {
+            return Err(missing());
+        }
+        caller.allow(Rule::OperationGet, &(&operation).into()).await?;
         let events = self.store.events(id).await?;
         Ok((operation, events))
     }
@@ -39,7 +39,7 @@ impl App {
         filter: &OperationFilter,
         page: &Page,
     ) -> Result<Vec<Operation>> {
-        caller.allow(Rule::OperationGet)?;
+        caller.allow(Rule::OperationGet, &caller.own()).await?;
         self.store.operations(filter, page).await
     }
 
@@ -48,8 +48,8 @@ impl App {
     /// # Errors
     /// `Forbidden`, `NotFound`; `Conflict` when it is past its point of no return, is being undone because it has failed, or is final.
     pub async fn cancel_operation(&self, caller: &RequestContext, id: OperationId) -> Result<Operation> {
-        self.get_operation(caller, id).await?;
-        caller.allow(Rule::OperationCancel)?;
+        let (operation, _) = self.get_operation(caller, id).await?;
+        caller.allow(Rule::OperationCancel, &(&operation).into()).await?;
         let operation = self.store.request_cancel(id).await?;
         tracing::info!(operation_id = %id, "cancel asked for");
         Ok(operation)

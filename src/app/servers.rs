@@ -1,7 +1,7 @@
 //! When a user looks at servers and their trees.
 
 use super::look::empty_tree;
-use super::policy::Rule;
+use super::policy::{Rule, Target};
 use super::{App, RequestContext};
 use crate::error::{Error, Result};
 use crate::ids::ServerId;
@@ -26,12 +26,14 @@ impl App {
     /// # Errors
     /// `Forbidden`; `NotFound`, in the same words whether it is missing or another project's.
     pub async fn server_tree(&self, caller: &RequestContext, id: ServerId) -> Result<ServerTree> {
-        caller.allow(Rule::ServerGet)?;
-        match self.store.tree(id).await? {
-            Some(tree) if caller.owns(&tree.record.project_id) => Ok(tree),
-            Some(_) => Err(Error::not_found("Server", id)),
-            None => Ok(empty_tree(&self.visible_server(caller, id).await?)),
-        }
+        caller.allow(Rule::ServerGet, &caller.own()).await?;
+        let tree = match self.store.tree(id).await? {
+            Some(tree) if caller.owns(&tree.record.project_id).await? => tree,
+            Some(_) => return Err(Error::not_found("Server", id)),
+            None => empty_tree(&self.visible_server(caller, id).await?),
+        };
+        caller.allow(Rule::ServerGet, &Target::of_project(&tree.record.project_id)).await?;
+        Ok(tree)
     }
 
     /// A server's record; a fresh one where there is none yet.
@@ -61,7 +63,7 @@ impl App {
         project: Option<&str>,
         page: &Page,
     ) -> Result<Vec<ServerDetail>> {
-        caller.allow(Rule::ServerGet)?;
+        caller.allow(Rule::ServerGet, &caller.own()).await?;
         let mut details = Vec::new();
         for record in self.store.servers(project, page).await? {
             let branch = match record.current_branch_id {

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::look::Look;
 use super::plan_view::PlanView;
-use super::policy::Rule;
+use super::policy::{Rule, Target};
 use super::{Answer, App, DESCRIPTION_LENGTH_MAX, RequestContext, check_name, check_text};
 use crate::clock;
 use crate::domain::disk::DiskSnapshot;
@@ -53,7 +53,7 @@ impl App {
         caller: &RequestContext,
         request: CreateSnapshot,
     ) -> Result<Answer<(Snapshot, OperationId)>> {
-        caller.allow(Rule::SnapshotCreate)?;
+        caller.allow(Rule::SnapshotCreate, &caller.own()).await?;
         if let Some(name) = &request.name {
             check_name("name", name)?;
         }
@@ -63,6 +63,7 @@ impl App {
             return Err(Error::bad_field("pause_limit_ms", format!("pause_limit_ms is at most {PAUSE_LIMIT_MS_MAX}.")));
         }
         let server = self.visible_server(caller, request.server_id).await?;
+        caller.allow(Rule::SnapshotCreate, &Target::of_project(&server.project_id)).await?;
         let look = self.look(server, &request.exclude_disks).await?;
         look.must_be_free(request.tree_generation)?;
         let exclude = request.exclude_disks.iter().filter(|word| !look.is_left_out(word)).cloned().collect();

@@ -3,7 +3,7 @@
 
 use super::branches::BranchDetail;
 use super::plan_view::PlanView;
-use super::policy::Rule;
+use super::policy::{self, Rule};
 use super::snapshot_create::{Subject, new_operation};
 use super::snapshots::SnapshotDetail;
 use super::{Answer, App, RequestContext};
@@ -42,7 +42,7 @@ impl App {
         how: HowToDelete,
     ) -> Result<Answer<(SnapshotDetail, OperationId)>> {
         let mut detail = self.get_snapshot(caller, id).await?;
-        caller.allow(Rule::SnapshotDelete)?;
+        caller.allow(Rule::SnapshotDelete, &(&detail.snapshot).into()).await?;
         let target = if how.subtree { Target::Subtree(id) } else { Target::Snapshot(id) };
         Ok(match self.delete(caller, detail.snapshot.server_id, target, how).await? {
             Answer::Plan(plan) => Answer::Plan(plan),
@@ -67,7 +67,7 @@ impl App {
         how: HowToDelete,
     ) -> Result<Answer<(BranchDetail, OperationId)>> {
         let detail = self.get_branch(caller, id).await?;
-        caller.allow(Rule::BranchDelete)?;
+        caller.allow(Rule::BranchDelete, &self.target_of(detail.branch.server_id).await?).await?;
         Ok(match self.delete(caller, detail.branch.server_id, Target::Branch(id), how).await? {
             Answer::Plan(plan) => Answer::Plan(plan),
             Answer::Accepted(operation) => Answer::Accepted((detail, operation)),
@@ -85,7 +85,7 @@ impl App {
         how: HowToDelete,
     ) -> Result<Answer<(ServerTree, OperationId)>> {
         let tree = self.server_tree(caller, id).await?;
-        caller.allow(Rule::TreeDelete)?;
+        caller.allow(Rule::TreeDelete, &policy::Target::of_project(&tree.record.project_id)).await?;
         if tree.snapshots.is_empty() && tree.layers.iter().all(|layer| layer.role != LayerRole::Parked) {
             return Err(Error::conflict(format!("Server {id} has no snapshots.")));
         }

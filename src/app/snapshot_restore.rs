@@ -45,7 +45,7 @@ impl App {
         request: RestoreSnapshot,
     ) -> Result<Answer<(Snapshot, OperationId)>> {
         let target = self.get_snapshot(caller, request.snapshot_id).await?.snapshot;
-        caller.allow(Rule::SnapshotRestore)?;
+        caller.allow(Rule::SnapshotRestore, &(&target).into()).await?;
         if let Some(name) = &request.branch_name {
             check_name("branch_name", name)?;
         }

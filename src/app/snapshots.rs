@@ -66,13 +66,13 @@ impl App {
     /// # Errors
     /// `Forbidden`; `NotFound`, in the same words whether it is missing or another project's.
     pub async fn get_snapshot(&self, caller: &RequestContext, id: SnapshotId) -> Result<SnapshotDetail> {
-        caller.allow(Rule::SnapshotGet)?;
-        let snapshot = self
-            .store
-            .snapshot(id)
-            .await?
-            .filter(|snapshot| caller.owns(&snapshot.project_id))
-            .ok_or_else(|| Error::not_found("Snapshot", id))?;
+        caller.allow(Rule::SnapshotGet, &caller.own()).await?;
+        let missing = || Error::not_found("Snapshot", id);
+        let snapshot = self.store.snapshot(id).await?.ok_or_else(missing)?;
+        if !caller.owns(&snapshot.project_id).await? {
+            return Err(missing());
+        }
+        caller.allow(Rule::SnapshotGet, &(&snapshot).into()).await?;
         let tree = self.tree_of(snapshot.server_id).await?;
         SnapshotDetail::of(&tree, snapshot)
     }
@@ -87,7 +87,7 @@ impl App {
         filter: &SnapshotFilter,
         page: &Page,
     ) -> Result<Vec<SnapshotDetail>> {
-        caller.allow(Rule::SnapshotGet)?;
+        caller.allow(Rule::SnapshotGet, &caller.own()).await?;
         let mut trees: HashMap<ServerId, ServerTree> = HashMap::new();
         let mut details = Vec::new();
         for snapshot in self.store.snapshots(filter, page).await? {
@@ -112,7 +112,7 @@ impl App {
         wanted: UpdateSnapshot,
     ) -> Result<SnapshotDetail> {
         let found = self.get_snapshot(caller, id).await?.snapshot;
-        caller.allow(Rule::SnapshotUpdate)?;
+        caller.allow(Rule::SnapshotUpdate, &(&found).into()).await?;
         if let Some(name) = &wanted.name {
             check_name("name", name)?;
         }

@@ -31,6 +31,10 @@ const REFUSAL_TIME: Duration = Duration::from_secs(5);
 pub struct TokenFacts {
     /// User.
     pub user_id: String,
+    /// The user's domain.
+    pub user_domain_id: Option<String>,
+    /// The project's domain.
+    pub project_domain_id: Option<String>,
     /// Project that the token is scoped to; `None` for a domain, the system or nothing.
     pub project_id: Option<String>,
     /// Role names, as Keystone writes them.
@@ -131,8 +135,8 @@ struct TokenBody {
 
 #[derive(Deserialize)]
 struct Token {
-    user: WithId,
-    project: Option<WithId>,
+    user: Scoped,
+    project: Option<Scoped>,
     #[serde(default)]
     roles: Vec<Role>,
     expires_at: DateTime<Utc>,
@@ -140,7 +144,13 @@ struct Token {
 }
 
 #[derive(Deserialize)]
-struct WithId {
+struct Scoped {
+    id: String,
+    domain: Option<Domain>,
+}
+
+#[derive(Deserialize)]
+struct Domain {
     id: String,
 }
 
@@ -159,6 +169,12 @@ impl From<Token> for TokenFacts {
     fn from(token: Token) -> Self {
         Self {
             user_id: token.user.id,
+            user_domain_id: token.user.domain.map(|domain| domain.id),
+            project_domain_id: token
+                .project
+                .as_ref()
+                .and_then(|project| project.domain.as_ref())
+                .map(|it| it.id.clone()),
             project_id: token.project.map(|project| project.id),
             roles: token.roles.into_iter().map(|role| role.name).collect(),
             expires_at: token.expires_at,

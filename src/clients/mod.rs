@@ -4,7 +4,8 @@
 //!
 //! - [`session`] who we are: the service user, scoped to its own project or to a customer's;
 //! - [`call`](self) every request goes through one place: login, retries, deadlines, errors, tracing;
-//! - [`keystone`], [`nova`], [`cinder`], [`glance`] one file a service, [`catalog`] our own entry in Keystone.
+//! - [`keystone`], [`nova`], [`cinder`], [`glance`] one file a service, [`catalog`] our own entry in Keystone;
+//! - [`policy_server`] no service of OpenStack: whom an operator's rules may ask.
 
 mod call;
 pub mod catalog;
@@ -15,6 +16,7 @@ mod fault;
 mod glance;
 pub mod keystone;
 pub mod nova;
+pub mod policy_server;
 mod service;
 pub mod session;
 

@@ -50,7 +50,10 @@ impl Settings {
             })?;
             builder = builder.add_source(file);
         }
-        Self::build(builder, env)
+        let mut settings = Self::build(builder, env)?;
+        let main = files.last().map_or(Path::new(DEFAULT_FILE), PathBuf::as_path);
+        settings.folder = main.parent().map(Path::to_owned).unwrap_or_default();
+        Ok(settings)
     }
 
     /// Settings from the text of one file alone; what tests start from.

@@ -18,6 +18,7 @@ pub const GROUPS: &[Group] = &[
     Group { name: "api", options: API },
     Group { name: "database", options: DATABASE },
     Group { name: "keystone_authtoken", options: KEYSTONE_AUTHTOKEN },
+    Group { name: "oslo_policy", options: OSLO_POLICY },
     Group { name: "engine", options: ENGINE },
     Group { name: "capture", options: CAPTURE },
     Group { name: "guard", options: GUARD },
@@ -131,6 +132,33 @@ const KEYSTONE_AUTHTOKEN: &[Opt] = &[
     Opt::new("http_connect_timeout", Type::Seconds, "5", "Seconds to wait for a connection to a service of the cloud.")
         .range(1, 600),
     Opt::new("http_request_timeout", Type::Seconds, "60", "Seconds to wait for its answer.").range(1, 3600),
+];
+
+const OSLO_POLICY: &[Opt] = &[
+    Opt::new(
+        "policy_file",
+        Type::Path,
+        "policy.yaml",
+        "File of rules that go before the defaults, which `ratoon manage policy sample` prints. It need not be there; it is read \
+         again when it changes. Where no folder is named, it is looked for beside the configuration file.",
+    ),
+    Opt::new(
+        "policy_dirs",
+        Type::Multi,
+        "policy.d",
+        "Folder of more such files, which go before policy_file, the later ones by name before the earlier. May be repeated.",
+    ),
+    Opt::new("policy_default_rule", Type::String, "default", "The rule that is asked where one is not there."),
+    Opt::new(
+        "remote_content_type",
+        Type::String,
+        "application/x-www-form-urlencoded",
+        "What rules of the kind http: post to their server.",
+    )
+    .choices(&["application/x-www-form-urlencoded", "application/json"]),
+    Opt::new("remote_ssl_verify_server_crt", Type::Bool, "true", "Check the certificate of such a server."),
+    Opt::unset("remote_ssl_ca_crt_file", Type::Path, "PEM file of the authorities to trust besides the system's."),
+    Opt::new("remote_timeout", Type::Seconds, "60", "Seconds to wait for such a server's answer.").range(1, 600),
 ];
 
 const ENGINE: &[Opt] = &[

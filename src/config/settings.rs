@@ -21,6 +21,7 @@ pub struct Settings {
     pub api: Api,
     pub database: Database,
     pub keystone_authtoken: KeystoneAuthtoken,
+    pub oslo_policy: OsloPolicy,
     pub engine: Engine,
     pub capture: Capture,
     pub guard: Guard,
@@ -31,6 +32,9 @@ pub struct Settings {
     pub events: Events,
     pub oslo_messaging_notifications: OsloMessagingNotifications,
     pub oslo_messaging_rabbit: OsloMessagingRabbit,
+    /// The folder of the configuration file, where files without a folder are looked for.
+    #[serde(skip)]
+    pub folder: PathBuf,
     /// One sentence for each option or group that was set and that Ratoon does not know: to be logged at start.
     #[serde(skip)]
     pub unknown: Vec<String>,
@@ -123,6 +127,20 @@ impl KeystoneAuthtoken {
 fn missing(option: &str, what: &str) -> Error {
     Error::new(Kind::BadRequest, format!("[keystone_authtoken] {option} is not set."))
         .remedy(format!("Set it to {what}."))
+}
+
+/// `[oslo_policy]`, with the names that oslo.policy gave them.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OsloPolicy {
+    pub policy_file: PathBuf,
+    pub policy_dirs: Vec<PathBuf>,
+    pub policy_default_rule: String,
+    pub remote_content_type: String,
+    pub remote_ssl_verify_server_crt: bool,
+    pub remote_ssl_ca_crt_file: Option<PathBuf>,
+    #[serde(deserialize_with = "seconds")]
+    pub remote_timeout: Duration,
 }
 
 /// `[engine]`

@@ -6,6 +6,7 @@ use std::io::Write;
 
 use clap::Subcommand;
 
+use crate::app::policy;
 use crate::config::{Settings, sample};
 use crate::error::{Error, Result};
 
@@ -26,6 +27,9 @@ pub enum Command {
     /// The configuration.
     #[command(subcommand)]
     Config(Config),
+    /// The rules of who may do what.
+    #[command(subcommand)]
+    Policy(Policy),
 }
 
 /// `manage db`
@@ -53,17 +57,28 @@ pub enum Config {
     Check,
 }
 
+/// `manage policy`
+#[derive(Debug, Subcommand)]
+pub enum Policy {
+    /// Print a policy file with every rule and its default.
+    Sample,
+}
+
 impl Command {
-    /// Whether the command works without any configuration, even a broken one.
+    /// What the command prints, if it works without any configuration, even a broken one.
     #[must_use]
-    pub fn needs_no_settings(&self) -> bool {
-        matches!(self, Self::Config(Config::Sample))
+    pub fn sample(&self) -> Option<String> {
+        match self {
+            Self::Config(Config::Sample) => Some(sample()),
+            Self::Policy(Policy::Sample) => Some(policy::sample()),
+            _ => None,
+        }
     }
 }
 
-/// Runs a command that needs no settings; see [`Command::needs_no_settings`].
-pub fn print_sample() -> Result<()> {
-    say(sample().trim_end())
+/// Prints a sample; see [`Command::sample`].
+pub fn print_sample(sample: &str) -> Result<()> {
+    say(sample.trim_end())
 }
 
 /// Runs a command.
@@ -72,7 +87,8 @@ pub async fn run(settings: Settings, command: Command) -> Result<()> {
         Command::Db(Db::Upgrade) => db::upgrade(&settings).await,
         Command::Db(Db::Version) => db::version(&settings).await,
         Command::Service(Service::Register(register)) => service::register(&settings, *register).await,
-        Command::Config(Config::Sample) => print_sample(),
+        Command::Config(Config::Sample) => print_sample(&sample()),
+        Command::Policy(Policy::Sample) => print_sample(&policy::sample()),
         Command::Config(Config::Check) => check(&settings),
     }
 }
@@ -82,6 +98,7 @@ fn check(settings: &Settings) -> Result<()> {
         say(&format!("warning: {sentence}"))?;
     }
     settings.check_for_serving()?;
+    crate::serve::policy_files(settings)?;
     if crate::serve::listener_settings(settings)?.is_none() {
         say("warning: notifications are not listened to: transport_url is not set, or [events] enabled is false")?;
     }

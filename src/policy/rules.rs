@@ -9,7 +9,7 @@ use super::parse::{parse_text, parse_value};
 use crate::error::{Error, Kind, Result};
 
 /// A set of rules that fit together.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Rules {
     rules: BTreeMap<String, Check>,
     /// The rule that answers for those that are not there.

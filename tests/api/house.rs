@@ -7,6 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use ratoon::api::caller::Authenticator;
 use ratoon::api::{self, ApiSettings, ApiState};
+use ratoon::app::policy::defaults;
 use ratoon::app::{App, AppSettings};
 use ratoon::clients::TokenFacts;
 use ratoon::clock;
@@ -17,6 +18,7 @@ use ratoon::error::{Error, Kind, Result};
 use ratoon::ids::ServerId;
 use ratoon::operations::engine::{self, EngineSettings};
 use ratoon::operations::{Drivers, OperationSettings, Probe, Verdict, World};
+use ratoon::policy::{PolicyFiles, PolicyFilesSettings};
 use reqwest::{Client, Method, Response};
 use serde_json::Value;
 use tokio::net::TcpStream;
@@ -47,6 +49,8 @@ impl Authenticator for Tokens {
         };
         Ok(Arc::new(TokenFacts {
             user_id: "user".into(),
+            user_domain_id: Some("default".into()),
+            project_domain_id: Some("default".into()),
             roles: vec![role.to_owned()],
             expires_at: clock::now() + chrono::Duration::hours(1),
             has_access_rules: token == "restricted",
@@ -69,6 +73,7 @@ pub struct House {
     client: Client,
     stop: watch::Sender<bool>,
     database: TestDatabase,
+    folder: tempfile::TempDir,
 }
 
 impl Drop for House {
@@ -91,6 +96,12 @@ impl House {
     /// A service that waits half a second for a request to arrive, or for its database.
     pub async fn hasty() -> Self {
         Self::build(false, Duration::from_millis(500)).await
+    }
+
+    /// Has the operator write this policy file, and waits until it holds.
+    pub async fn policy(&self, text: &str) {
+        std::fs::write(self.folder.path().join("policy.yaml"), text).unwrap();
+        clock::sleep(Duration::from_millis(1100)).await;
     }
 
     /// One connection to the database, behind the service's back.
@@ -140,7 +151,15 @@ impl House {
         }
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
+        let folder = tempfile::tempdir().unwrap();
+        let policy = PolicyFilesSettings {
+            file: folder.path().join("policy.yaml"),
+            folders: vec![],
+            default_rule: "default".into(),
+        };
         let state = ApiState {
+            policy: PolicyFiles::open(policy, &defaults()).unwrap(),
+            policy_server: None,
             app: App {
                 store: store.clone(),
                 compute: Arc::new(cloud.clone()),
@@ -168,7 +187,7 @@ impl House {
             },
         };
         tokio::spawn(api::serve(listener, Arc::new(state)).unwrap());
-        Self { cloud, url, client: Client::new(), stop, database }
+        Self { cloud, url, client: Client::new(), stop, database, folder }
     }
 
     /// A server that runs, with a system disk and two volumes.

@@ -7,6 +7,7 @@ mod deletes;
 mod discovery;
 mod house;
 mod pages;
+mod policy;
 mod reference;
 mod refusals;
 mod story;

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use ratoon::app::policy::Policy;
 use ratoon::app::snapshot_create::CreateSnapshot;
 use ratoon::app::snapshot_restore::RestoreSnapshot;
 use ratoon::app::{Answer, App, AppSettings, RequestContext};
@@ -197,6 +198,9 @@ impl Lab {
         RequestContext {
             project_id: "project".into(),
             user_id: "owner".into(),
+            user_domain_id: None,
+            project_domain_id: None,
+            policy: Policy::by_default().unwrap(),
             roles: vec!["member".into()],
             request_id: "req-lab".into(),
         }

@@ -3,3 +3,4 @@
 
 mod files;
 mod like_python;
+mod server;

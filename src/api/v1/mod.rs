@@ -15,7 +15,7 @@ use super::ApiState;
 use super::page::{Query, base};
 use crate::app::RequestContext;
 use crate::app::plan_view::PlanView;
-use crate::app::policy::Rule;
+use crate::app::policy::{Rule, Target};
 use crate::app::snapshot_delete::HowToDelete;
 use crate::error::Result;
 use crate::ids::OperationId;
@@ -55,16 +55,16 @@ fn how_to_delete(query: &Query) -> Result<HowToDelete> {
 }
 
 /// The project that a list is limited to: the caller's own, or what an administrator asks for.
-fn project_of(caller: &RequestContext, query: &Query) -> Result<Option<String>> {
+async fn project_of(caller: &RequestContext, query: &Query) -> Result<Option<String>> {
     let all = query.flag("all_projects")?;
     match query.text("project_id") {
         Some(project) if project == caller.project_id => Ok(Some(project.to_owned())),
         Some(project) => {
-            caller.allow(Rule::AllProjects)?;
+            caller.allow(Rule::AllProjects, &Target::of_project(project)).await?;
             Ok(Some(project.to_owned()))
         }
         None if all => {
-            caller.allow(Rule::AllProjects)?;
+            caller.allow(Rule::AllProjects, &caller.own()).await?;
             Ok(None)
         }
         None => Ok(Some(caller.project_id.clone())),

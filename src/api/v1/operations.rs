@@ -52,7 +52,7 @@ pub async fn list(state: web::Data<ApiState>, caller: Caller, request: HttpReque
     let query = Query::of(&request, &["server_id", "snapshot_id", "status", "project_id", "all_projects"])?;
     let page = query.page(state.settings.limit_max)?;
     let filter = OperationFilter {
-        project_id: project_of(&caller.0, &query)?,
+        project_id: project_of(&caller.0, &query).await?,
         server_id: query.text("server_id").map(|text| field_id("server_id", text)).transpose()?,
         snapshot_id: query.text("snapshot_id").map(|text| field_id("snapshot_id", text)).transpose()?,
         status: query

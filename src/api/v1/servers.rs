@@ -105,7 +105,7 @@ pub async fn list(state: web::Data<ApiState>, caller: Caller, request: HttpReque
     if query.text("sort").is_some() {
         return Err(Error::bad_field("sort", "Servers come in the order of their ids.").into());
     }
-    let project = project_of(&caller.0, &query)?;
+    let project = project_of(&caller.0, &query).await?;
     let details = state.app.list_servers(&caller.0, project.as_deref(), &page).await?;
     let last = details.last().map(|detail| detail.record.id.to_string());
     let links = query.links(&state, &request, &page, last.as_deref(), details.len());

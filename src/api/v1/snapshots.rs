@@ -174,7 +174,7 @@ pub async fn list(state: web::Data<ApiState>, caller: Caller, request: HttpReque
     let query = Query::of(&request, &known)?;
     let page = query.page(state.settings.limit_max)?;
     let filter = SnapshotFilter {
-        project_id: project_of(&caller.0, &query)?,
+        project_id: project_of(&caller.0, &query).await?,
         server_id: query.text("server_id").map(|text| field_id("server_id", text)).transpose()?,
         branch_id: query.text("branch_id").map(|text| field_id("branch_id", text)).transpose()?,
         status: query
