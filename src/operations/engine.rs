@@ -66,17 +66,18 @@ pub async fn run(world: Arc<World>, settings: EngineSettings, mut stop: watch::R
         // Urgent operations have room of their own beside the others.
         if tasks.len() < 2 * settings.workers {
             let all = tasks.len() < settings.workers;
-            match take(&world, id, &settings, &mut others, &resting, all).await {
+            let begun = clock::Instant::now();
+            let taken = take(&world, id, &settings, &mut others, &resting, all).await;
+            if taken.is_err() || was_away(begun, &settings) {
+                others.clear();
+            }
+            match taken {
                 Ok(Some(operation)) => {
                     took = true;
                     tasks.spawn(work(world.clone(), operation, stop.clone()));
                 }
                 Ok(None) => {}
-                Err(error) => {
-                    // Nor could the others show that they live.
-                    others.clear();
-                    tracing::error!(error = %error.chain(), "cannot look for operations");
-                }
+                Err(error) => tracing::error!(error = %error.chain(), "cannot look for operations"),
             }
         }
         if !took {
@@ -115,6 +116,12 @@ async fn work(world: Arc<World>, operation: Operation, stop: watch::Receiver<boo
     Some(operation.id)
 }
 
+/// Whether the database took so long to answer since then that others could not show that they live: what stands still in it
+/// is no sign of death, and everybody has a new lease.
+fn was_away(begun: clock::Instant, settings: &EngineSettings) -> bool {
+    begun.elapsed() > settings.lease / 3
+}
+
 async fn beat(world: Arc<World>, id: EngineId, settings: EngineSettings) {
     loop {
         if let Err(error) = world.store.beat(id, &settings.host).await {
@@ -139,8 +146,7 @@ async fn take(
     if urgent.is_some() || !all {
         return Ok(urgent);
     }
-    if begun.elapsed() > settings.lease / 3 {
-        // The database was away: what stands still in it is no sign of death. Everybody has a new lease.
+    if was_away(begun, settings) {
         others.clear();
     }
     let dead = dead_engines(world, id, settings, others).await?;

@@ -117,17 +117,10 @@ impl TestDatabase {
                     }
                 }
                 if postgresql {
-                    // A copied table goes on to count with the first one's sequence, which goes with the first one.
-                    let own = format!("{there}.operation_events_id_seq");
-                    for statement in [
-                        format!("CREATE SEQUENCE {own}"),
-                        format!(
-                            "SELECT setval('{own}', (SELECT coalesce(max(id), 0) + 1 FROM {there}.operation_events))"
-                        ),
-                        format!("ALTER TABLE {there}.operation_events ALTER COLUMN id SET DEFAULT nextval('{own}')"),
-                    ] {
-                        from.execute_unprepared(&statement).await.unwrap();
-                    }
+                    // A copied table begins to count anew.
+                    let sequence = format!("pg_get_serial_sequence('{there}.operation_events', 'id')");
+                    let next = format!("SELECT coalesce(max(id), 0) + 1 FROM {there}.operation_events");
+                    from.execute_unprepared(&format!("SELECT setval({sequence}, ({next}))")).await.unwrap();
                 }
                 copy
             }
