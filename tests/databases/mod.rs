@@ -85,8 +85,14 @@ impl TestDatabase {
                 }
             }
         };
-        connection.execute_unprepared(&statements).await.unwrap();
-        Outage { connection }
+        // Whoever is in the middle of a transaction may be in the way for a moment.
+        for _ in 0..20 {
+            if connection.execute_unprepared(&statements).await.is_ok() {
+                return Outage { connection };
+            }
+            let _ = connection.execute_unprepared("ROLLBACK").await;
+        }
+        panic!("the database cannot be locked: {statements}")
     }
 
     /// Another one that holds what this one holds.
