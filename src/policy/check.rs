@@ -1,7 +1,5 @@
 //! Checks: what a rule says, and asking it.
 
-use std::fmt;
-
 use async_trait::async_trait;
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -53,15 +51,6 @@ impl Template {
                 Piece::Attribute(name) => target.get(name).and_then(words),
             })
             .collect()
-    }
-}
-
-impl fmt::Display for Template {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|piece| match piece {
-            Piece::Text(text) => f.write_str(&text.replace('%', "%%")),
-            Piece::Attribute(name) => write!(f, "%({name})s"),
-        })
     }
 }
 

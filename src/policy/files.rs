@@ -97,10 +97,13 @@ impl PolicyFiles {
 /// The files that are there, in their order.
 fn stamps(settings: &PolicyFilesSettings) -> Result<Stamps> {
     let mut paths = Vec::new();
-    if settings.file.exists() {
+    if is_there(&settings.file)? {
         paths.push(settings.file.clone());
     }
-    for folder in settings.folders.iter().filter(|folder| folder.exists()) {
+    for folder in &settings.folders {
+        if !is_there(folder)? {
+            continue;
+        }
         let entries = std::fs::read_dir(folder).and_then(|entries| entries.collect::<std::io::Result<Vec<_>>>());
         let mut files: Vec<_> =
             entries.map_err(|error| unreadable(folder, &error))?.iter().map(std::fs::DirEntry::path).collect();
@@ -114,6 +117,11 @@ fn stamps(settings: &PolicyFilesSettings) -> Result<Stamps> {
         Ok((path, [now.mtime(), now.mtime_nsec(), now.size().cast_signed(), inode]))
     };
     paths.into_iter().map(stamp).collect()
+}
+
+/// Not that it cannot be seen: the defaults would hold where the operator has written something else.
+fn is_there(path: &Path) -> Result<bool> {
+    path.try_exists().map_err(|error| unreadable(path, &error))
 }
 
 fn is_hidden(path: &Path) -> bool {

@@ -12,7 +12,6 @@ pub mod files;
 mod parse;
 pub mod rules;
 
-pub use check::{Attributes, Check, RemoteCheck};
+pub use check::{Attributes, RemoteCheck};
 pub use files::{PolicyFiles, PolicyFilesSettings};
-pub use parse::parse_text;
 pub use rules::Rules;

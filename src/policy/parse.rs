@@ -26,8 +26,7 @@ enum Token {
 }
 
 /// Reads a rule's text; `None` where it cannot be understood.
-#[must_use]
-pub fn parse_text(text: &str) -> Option<Check> {
+pub(super) fn parse_text(text: &str) -> Option<Check> {
     if text.is_empty() {
         return Some(Check::Everybody);
     }

@@ -118,3 +118,12 @@ async fn a_file_that_cannot_be_used_is_refused_and_the_rules_stay() {
     files.look_now();
     assert!(may(&files, "get", "mended").await);
 }
+
+#[test]
+fn a_file_that_cannot_be_looked_for_is_not_taken_for_missing() {
+    let folder = tempfile::tempdir().unwrap();
+    write(&folder, "policy.yaml", "get: role:good");
+    let inside = PolicyFilesSettings { file: folder.path().join("policy.yaml/inside"), ..settings(&folder) };
+    let error = PolicyFiles::open(inside, &DEFAULTS).err().expect("the defaults do not hold instead").chain();
+    assert!(error.contains("policy.yaml/inside") && error.contains("readable"), "{error}");
+}
