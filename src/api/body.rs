@@ -15,9 +15,11 @@ use crate::error::{Error, Kind, Result};
 use crate::ids::Id;
 
 /// A request's body, read whole. Such a request has no query: what belongs into the body would be passed over there, and a
-/// restore with `?dry_run=true` would be a restore. One that trickles in is given up with a 408: the framework's own time limit ends with the
-/// head. What handlers do afterwards needs no limit here: each call to a service, to Ceph and to the database has its own, and
-/// to drop a handler while it commits would leave its caller in doubt.
+/// restore with `?dry_run=true` would be a restore.
+///
+/// One that trickles in is given up with a 408: the framework's own time limit ends with the head. What handlers do afterwards
+/// needs no limit here: each call to a service, to Ceph and to the database has its own, and to drop a handler while it commits
+/// would leave its caller in doubt.
 pub struct Body(pub Bytes);
 
 impl FromRequest for Body {
@@ -42,26 +44,18 @@ impl FromRequest for Body {
     }
 }
 
-/// That a request has no body: what it says would be passed over, and a deletion with `{"dry_run": true}` would be one.
-pub struct NoBody;
-
-impl FromRequest for NoBody {
-    type Error = actix_web::Error;
-    type Future = Pin<Box<dyn Future<Output = std::result::Result<Self, actix_web::Error>>>>;
-
-    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let length = request.headers().get("content-length").and_then(|value| value.to_str().ok());
-        let has_body =
-            length.is_some_and(|length| length != "0") || request.headers().contains_key("transfer-encoding");
-        Box::pin(async move {
-            if has_body {
-                let error =
-                    Error::new(Kind::BadRequest, "This request takes no body: what it says would have no effect.");
-                return Err(Fault(error.remedy("Write parameters into the query, and leave the body out.")).into());
-            }
-            Ok(Self)
-        })
+/// Refuses a body where there is none to read: what it says would be passed over, and a deletion with `{"dry_run": true}` would
+/// be one.
+///
+/// # Errors
+/// `BadRequest`.
+pub fn no_body(request: &HttpRequest) -> Result<()> {
+    let length = request.headers().get("content-length").and_then(|value| value.to_str().ok());
+    if length.is_some_and(|length| length != "0") || request.headers().contains_key("transfer-encoding") {
+        return Err(Error::new(Kind::BadRequest, "This request takes no body: what it says would have no effect.")
+            .remedy("Write parameters into the query, and leave the body out."));
     }
+    Ok(())
 }
 
 /// Reads a JSON body. `T` denies unknown fields.

@@ -32,8 +32,9 @@ impl Query {
             .collect();
         for (place, (key, value)) in pairs.iter().enumerate() {
             if !known.contains(&key.as_str()) {
+                let names = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
                 return Err(Error::bad_field(key, format!("There is no query parameter {key}."))
-                    .remedy(format!("Those are: {}.", known.join(", "))));
+                    .remedy(format!("Those are: {names}.")));
             }
             if pairs[..place].iter().any(|(other, _)| other == key) {
                 return Err(Error::bad_field(key, format!("The query parameter {key} is given twice.")));

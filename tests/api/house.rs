@@ -74,6 +74,7 @@ pub struct House {
     stop: watch::Sender<bool>,
     database: TestDatabase,
     folder: tempfile::TempDir,
+    state: Arc<ApiState>,
 }
 
 impl Drop for House {
@@ -98,10 +99,10 @@ impl House {
         Self::build(false, Duration::from_millis(500)).await
     }
 
-    /// Has the operator write this policy file, and waits until it holds.
-    pub async fn policy(&self, text: &str) {
+    /// Has the operator write this policy file, and the service look at it.
+    pub fn policy(&self, text: &str) {
         std::fs::write(self.folder.path().join("policy.yaml"), text).unwrap();
-        clock::sleep(Duration::from_millis(1100)).await;
+        self.state.policy.look_now();
     }
 
     /// One connection to the database, behind the service's back.
@@ -157,7 +158,7 @@ impl House {
             folders: vec![],
             default_rule: "default".into(),
         };
-        let state = ApiState {
+        let state = Arc::new(ApiState {
             policy: PolicyFiles::open(policy, &defaults()).unwrap(),
             policy_server: None,
             app: App {
@@ -185,9 +186,9 @@ impl House {
                 request_timeout,
                 authenticate_uri: "http://keystone:5000".into(),
             },
-        };
-        tokio::spawn(api::serve(listener, Arc::new(state)).unwrap());
-        Self { cloud, url, client: Client::new(), stop, database, folder }
+        });
+        tokio::spawn(api::serve(listener, state.clone()).unwrap());
+        Self { cloud, url, client: Client::new(), stop, database, folder, state }
     }
 
     /// A server that runs, with a system disk and two volumes.

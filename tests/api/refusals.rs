@@ -285,6 +285,8 @@ async fn what_stands_where_it_would_be_passed_over_is_refused_and_nothing_happen
         ("DELETE", format!("/v1/branches/{branch}"), dry(), "query"),
         ("DELETE", format!("/v1/servers/{server}/tree"), dry(), "query"),
         ("DELETE", format!("/v1/snapshots/{id}?limit=1"), None, "limit"),
+        ("POST", format!("/v1/operations/{id}/cancel"), dry(), "query"),
+        ("POST", format!("/v1/operations/{id}/cancel?dry_run=true"), None, "none"),
     ] {
         let answer = house.send(method, &path, body).await;
         assert_eq!(answer.status, 400, "{method} {path}: {}", answer.text);

@@ -7,10 +7,9 @@ use serde_json::{Value, json};
 use super::snapshots::RestoreBody;
 use super::{accepted, how_to_delete, plan, time};
 use crate::api::ApiState;
-use crate::api::body::{Body, NoBody, parse, path_id};
+use crate::api::body::{Body, parse, path_id};
 use crate::api::caller::Caller;
 use crate::api::fault::Answer;
-use crate::api::page::Query;
 use crate::app;
 use crate::app::branches::BranchDetail;
 use crate::ids::SnapshotId;
@@ -61,15 +60,9 @@ pub async fn update(state: web::Data<ApiState>, caller: Caller, id: web::Path<St
 }
 
 /// `DELETE /v1/branches/{id}?dry_run&tree_generation`
-pub async fn delete(
-    state: web::Data<ApiState>,
-    caller: Caller,
-    request: HttpRequest,
-    id: web::Path<String>,
-    _: NoBody,
-) -> Answer {
+pub async fn delete(state: web::Data<ApiState>, caller: Caller, request: HttpRequest, id: web::Path<String>) -> Answer {
     let id = path_id("Branch", &id)?;
-    let how = how_to_delete(&Query::only(&request, &["dry_run", "tree_generation"])?)?;
+    let how = how_to_delete(&request, &["dry_run", "tree_generation"])?;
     match state.app.delete_branch(&caller.0, id, how).await? {
         app::Answer::Plan(view) => Ok(plan(&view)),
         app::Answer::Accepted((detail, operation_id)) => {

@@ -12,6 +12,7 @@ use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
 use super::ApiState;
+use super::body::no_body;
 use super::page::{Query, base};
 use crate::app::RequestContext;
 use crate::app::plan_view::PlanView;
@@ -45,8 +46,10 @@ fn accepted(
         .json(json!({ name: view }))
 }
 
-/// How a deletion is asked for.
-fn how_to_delete(query: &Query) -> Result<HowToDelete> {
+/// How a deletion is asked for: in its query, with these parameters only.
+fn how_to_delete(request: &HttpRequest, known: &[&str]) -> Result<HowToDelete> {
+    no_body(request)?;
+    let query = Query::only(request, known)?;
     Ok(HowToDelete {
         subtree: query.flag("subtree")?,
         dry_run: query.flag("dry_run")?,

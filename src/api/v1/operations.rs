@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::{project_of, time};
 use crate::api::ApiState;
-use crate::api::body::{NoBody, field_id, path_id};
+use crate::api::body::{field_id, no_body, path_id};
 use crate::api::caller::Caller;
 use crate::api::fault::Answer;
 use crate::api::page::Query;
@@ -81,7 +81,9 @@ pub async fn show(state: web::Data<ApiState>, caller: Caller, id: web::Path<Stri
 }
 
 /// `POST /v1/operations/{id}/cancel`
-pub async fn cancel(state: web::Data<ApiState>, caller: Caller, id: web::Path<String>, _: NoBody) -> Answer {
+pub async fn cancel(state: web::Data<ApiState>, caller: Caller, request: HttpRequest, id: web::Path<String>) -> Answer {
+    no_body(&request)?;
+    Query::only(&request, &[])?;
     let operation = state.app.cancel_operation(&caller.0, path_id("Operation", &id)?).await?;
     Ok(HttpResponse::Accepted().json(json!({ "operation": view(&operation) })))
 }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::{accepted, branches, how_to_delete, plan, project_of, time};
 use crate::api::ApiState;
-use crate::api::body::{NoBody, path_id};
+use crate::api::body::path_id;
 use crate::api::caller::Caller;
 use crate::api::fault::Answer;
 use crate::api::page::Query;
@@ -134,10 +134,9 @@ pub async fn delete_tree(
     caller: Caller,
     request: HttpRequest,
     id: web::Path<String>,
-    _: NoBody,
 ) -> Answer {
     let id = path_id("Server", &id)?;
-    let how = how_to_delete(&Query::only(&request, &["dry_run", "tree_generation"])?)?;
+    let how = how_to_delete(&request, &["dry_run", "tree_generation"])?;
     match state.app.delete_tree(&caller.0, id, how).await? {
         app::Answer::Plan(view) => Ok(plan(&view)),
         app::Answer::Accepted((tree, operation_id)) => {

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{accepted, how_to_delete, plan, project_of, time};
 use crate::api::ApiState;
-use crate::api::body::{Body, NoBody, field_id, parse, path_id};
+use crate::api::body::{Body, field_id, parse, path_id};
 use crate::api::caller::Caller;
 use crate::api::fault::Answer;
 use crate::api::page::Query;
@@ -253,15 +253,9 @@ pub async fn update(state: web::Data<ApiState>, caller: Caller, id: web::Path<St
 }
 
 /// `DELETE /v1/snapshots/{id}?subtree&dry_run&tree_generation`
-pub async fn delete(
-    state: web::Data<ApiState>,
-    caller: Caller,
-    request: HttpRequest,
-    id: web::Path<String>,
-    _: NoBody,
-) -> Answer {
+pub async fn delete(state: web::Data<ApiState>, caller: Caller, request: HttpRequest, id: web::Path<String>) -> Answer {
     let id = path_id("Snapshot", &id)?;
-    let how = how_to_delete(&Query::only(&request, &["subtree", "dry_run", "tree_generation"])?)?;
+    let how = how_to_delete(&request, &["subtree", "dry_run", "tree_generation"])?;
     match state.app.delete_snapshot(&caller.0, id, how).await? {
         app::Answer::Plan(view) => Ok(plan(&view)),
         app::Answer::Accepted((detail, operation_id)) => {
