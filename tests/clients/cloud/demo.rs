@@ -15,6 +15,16 @@ pub struct User {
     image: String,
 }
 
+/// A machine's boot loader speaks within a second, its guest is up after five.
+const FIRMWARE: Duration = Duration::from_secs(45);
+
+/// The test bed's own fault: about one emulated machine in 500 stops at its first read, before its boot loader has said a word
+/// and with nothing of ours near it.
+fn press_reset(server: &str) {
+    let told = std::process::Command::new("virsh").args(["-q", "-c", "qemu:///system", "reset", server]).output();
+    eprintln!("{server} never left its firmware; reset: {told:?}");
+}
+
 fn env(name: &str) -> String {
     std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: source the cloud's openrc"))
 }
@@ -125,10 +135,17 @@ impl User {
     /// minutes.
     pub async fn guest_is_up(&self, server: &str) {
         let path = format!("servers/{server}/action");
+        let begin = clock::Instant::now();
+        let mut was_reset = false;
         until("the guest is up", async || {
             let ask = Some(json!({"os-getConsoleOutput": {}}));
             let (_, body) = self.compute(reqwest::Method::POST, &path, ask).await;
-            body["output"].as_str().is_some_and(|console| console.contains("GUEST up"))
+            let console = body["output"].as_str().unwrap_or_default();
+            if console.trim().is_empty() && !was_reset && begin.elapsed() > FIRMWARE {
+                was_reset = true;
+                press_reset(server);
+            }
+            console.contains("GUEST up")
         })
         .await;
     }
@@ -178,7 +195,7 @@ impl User {
 }
 
 /// Waits for something, two minutes at most.
-pub async fn until(what: &str, check: impl AsyncFn() -> bool) {
+pub async fn until(what: &str, mut check: impl AsyncFnMut() -> bool) {
     let begin = clock::Instant::now();
     while !check().await {
         assert!(begin.elapsed() < Duration::from_secs(120), "{what}: not within two minutes");
