@@ -11,6 +11,7 @@
 //!   threads, of its own (`serve.rs`), or requests that pile up on a hanging Ceph would keep the engine from its work.
 //! - A connection on which an act was given up may be what hangs: the next act gets another.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -38,11 +39,15 @@ pub struct Cluster {
 struct Shared {
     config: RbdConfig,
     slot: Mutex<Slot>,
+    /// Acts that were given up: a connection made before the last of them is not used again.
+    given_up: AtomicU64,
 }
 
 #[derive(Default)]
 struct Slot {
     connection: Option<Arc<Connection>>,
+    /// [`Shared::given_up`] when it was made.
+    given_up: u64,
     /// The last failure to connect: who waited for that attempt shares its answer, or sixteen threads would try one
     /// after the other, each for the whole time limit.
     failure: Option<(Instant, Error)>,
@@ -58,7 +63,8 @@ impl Cluster {
     /// A cluster that connects at the first call.
     #[must_use]
     pub fn new(config: RbdConfig) -> Self {
-        Self { shared: Arc::new(Shared { config, slot: Mutex::default() }), permits: Arc::new(Semaphore::new(THREADS)) }
+        let shared = Shared { config, slot: Mutex::default(), given_up: AtomicU64::new(0) };
+        Self { shared: Arc::new(shared), permits: Arc::new(Semaphore::new(THREADS)) }
     }
 
     /// Runs an act to its end; each single answer of Ceph has its time limit.
@@ -133,12 +139,7 @@ impl Drop for Wait {
         if !self.answered && self.since.elapsed() >= self.shared.patience() {
             tracing::warn!("an act on Ceph was given up: the next one gets another connection");
             // Whoever connects holds the lock, and to let go of a connection asks Ceph: neither is for an async thread.
-            let shared = self.shared.clone();
-            let forget = move || shared.slot.lock().unwrap_or_else(PoisonError::into_inner).connection = None;
-            match tokio::runtime::Handle::try_current() {
-                Ok(runtime) => drop(runtime.spawn_blocking(forget)),
-                Err(_) => forget(),
-            }
+            self.shared.given_up.fetch_add(1, Ordering::SeqCst);
         }
     }
 }
@@ -162,6 +163,13 @@ impl Shared {
 
     fn connection(&self, asked: Instant) -> Result<Arc<Connection>> {
         let mut slot = self.slot.lock().unwrap_or_else(PoisonError::into_inner);
+        let given_up = self.given_up.load(Ordering::SeqCst);
+        if slot.given_up != given_up
+            && let Some(doubtful) = slot.connection.take()
+        {
+            // To let go of it may take as long as what hangs on it.
+            std::thread::spawn(move || drop(doubtful));
+        }
         if let Some(connection) = &slot.connection {
             return Ok(connection.clone());
         }
@@ -173,7 +181,7 @@ impl Shared {
         match Connection::open(&self.config) {
             Ok(connection) => {
                 let connection = Arc::new(connection);
-                *slot = Slot { connection: Some(connection.clone()), failure: None };
+                *slot = Slot { connection: Some(connection.clone()), given_up, failure: None };
                 Ok(connection)
             }
             Err(error) => {
