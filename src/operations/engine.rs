@@ -4,7 +4,7 @@
 //! clock, is dead, and its operations are adopted. A database that was away makes nobody dead. With SQLite there is one engine at a time (a lock on a file beside the
 //! database proves it), so every other engine in the table is dead at once.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,6 +39,13 @@ pub struct EngineSettings {
     pub alone: bool,
 }
 
+/// An operation that is no longer in our hands.
+struct Ended {
+    operation: OperationId,
+    /// Whether it must not be tried again at once.
+    rests: bool,
+}
+
 /// What we have seen of another engine's counter.
 struct Seen {
     beats: i64,
@@ -53,13 +60,18 @@ pub async fn run(world: Arc<World>, settings: EngineSettings, mut stop: watch::R
     let id = EngineId::new();
     world.store.enter_engine(id, &settings.host).await?;
     tracing::info!(engine_id = %id, workers = settings.workers, "engine started");
-    let mut tasks: JoinSet<Option<OperationId>> = JoinSet::new();
+    let mut tasks: JoinSet<Ended> = JoinSet::new();
+    let mut in_hand: HashSet<OperationId> = HashSet::new();
     let mut resting: HashMap<OperationId, clock::Instant> = HashMap::new();
     let mut others: HashMap<EngineId, Seen> = HashMap::new();
     let beating = tokio::spawn(beat(world.clone(), id, settings.clone()));
     while !*stop.borrow() {
         while let Some(ended) = tasks.try_join_next() {
-            resting.extend(ended.ok().flatten().map(|operation| (operation, clock::Instant::now())));
+            let Ok(Ended { operation, rests }) = ended else { continue };
+            in_hand.remove(&operation);
+            if rests {
+                resting.insert(operation, clock::Instant::now());
+            }
         }
         resting.retain(|_, since| since.elapsed() < settings.lease);
         let mut took = false;
@@ -67,13 +79,15 @@ pub async fn run(world: Arc<World>, settings: EngineSettings, mut stop: watch::R
         if tasks.len() < 2 * settings.workers {
             let all = tasks.len() < settings.workers;
             let begun = clock::Instant::now();
-            let taken = take(&world, id, &settings, &mut others, &resting, all).await;
+            let except: Vec<_> = resting.keys().chain(&in_hand).copied().collect();
+            let taken = take(&world, id, &settings, &mut others, &except, all).await;
             if taken.is_err() || was_away(begun, &settings) {
                 others.clear();
             }
             match taken {
                 Ok(Some(operation)) => {
                     took = true;
+                    in_hand.insert(operation.id);
                     tasks.spawn(work(world.clone(), operation, stop.clone()));
                 }
                 Ok(None) => {}
@@ -100,11 +114,11 @@ pub async fn run(world: Arc<World>, settings: EngineSettings, mut stop: watch::R
     Ok(())
 }
 
-/// Runs an operation. One that cannot be run (its row is unreadable, or a step panics) is given back and returned: it must
-/// neither be held for ever nor be tried again at once.
-async fn work(world: Arc<World>, operation: Operation, stop: watch::Receiver<bool>) -> Option<OperationId> {
+/// Runs an operation. One that cannot be run (its row is unreadable, or a step panics) is given back, and rests: it must neither
+/// be held for ever nor be tried again at once.
+async fn work(world: Arc<World>, operation: Operation, stop: watch::Receiver<bool>) -> Ended {
     let why = match AssertUnwindSafe(runner::run(&world, &operation, stop)).catch_unwind().await {
-        Ok(Ok(_)) => return None,
+        Ok(Ok(_)) => return Ended { operation: operation.id, rests: false },
         Ok(Err(error)) => error.chain(),
         Err(_) => "it panicked; the message is on stderr".to_owned(),
     };
@@ -113,7 +127,7 @@ async fn work(world: Arc<World>, operation: Operation, stop: watch::Receiver<boo
     if let Err(error) = world.store.release_claim(fence).await {
         tracing::error!(operation_id = %operation.id, error = %error.chain(), "cannot give the operation back");
     }
-    Some(operation.id)
+    Ended { operation: operation.id, rests: true }
 }
 
 /// Whether the database took so long to answer since then that others could not show that they live: what stands still in it
@@ -131,18 +145,19 @@ async fn beat(world: Arc<World>, id: EngineId, settings: EngineSettings) {
     }
 }
 
-/// The next operation that is urgent, that a dead engine left, or that waits; unless `all`, only an urgent one.
+/// The next operation that is urgent, that has an engine which does not work on it, or that waits; unless `all`, only an urgent
+/// one. None of `except`: those that we have in hand, and those that rest. What bears our name and is not among them is ours by a
+/// claim whose answer was lost, or could not be given back.
 async fn take(
     world: &World,
     id: EngineId,
     settings: &EngineSettings,
     others: &mut HashMap<EngineId, Seen>,
-    resting: &HashMap<OperationId, clock::Instant>,
+    except: &[OperationId],
     all: bool,
 ) -> Result<Option<Operation>> {
-    let except: Vec<OperationId> = resting.keys().copied().collect();
     let begun = clock::Instant::now();
-    let urgent = world.store.claim_next(id, &except, &URGENT).await?;
+    let urgent = world.store.claim_next(id, except, &URGENT).await?;
     if urgent.is_some() || !all {
         return Ok(urgent);
     }
@@ -150,15 +165,16 @@ async fn take(
         others.clear();
     }
     let dead = dead_engines(world, id, settings, others).await?;
-    if let Some(operation) = world.store.adopt_next(id, &dead, &except).await? {
-        tracing::warn!(operation_id = %operation.id, "adopted from a dead engine");
+    let idle: Vec<EngineId> = dead.iter().copied().chain([id]).collect();
+    if let Some(operation) = world.store.adopt_next(id, &idle, except).await? {
+        tracing::warn!(operation_id = %operation.id, "adopted: its engine is dead, or has lost it");
         return Ok(Some(operation));
     }
     for engine in dead {
         world.store.forget_engine(engine).await?;
         others.remove(&engine);
     }
-    world.store.claim_next(id, &except, &[]).await
+    world.store.claim_next(id, except, &[]).await
 }
 
 async fn dead_engines(

@@ -181,6 +181,22 @@ async fn what_an_engine_holds_that_nobody_knows_is_adopted_too() {
 }
 
 #[tokio::test]
+async fn what_an_engine_claimed_without_hearing_of_it_is_done_by_that_very_engine() {
+    let lab = Lab::with_a_server().await;
+    let slow = EngineSettings { poll: Duration::from_millis(300), ..settings(false) };
+    let process = Process::start_with(&lab, slow).await;
+    until_beats(&lab, 1, 1).await;
+    let engine = lab.world.store.engines().await.unwrap()[0].id;
+    // The answer to a claim is lost: the row says that the engine has it, and the engine knows of nothing.
+    let a = lab.ask_capture("a", |_| {}).await.unwrap();
+    let claimed = lab.world.store.claim_next(engine, &[], &[]).await.unwrap();
+    assert!(claimed.is_none_or(|operation| operation.id == a), "or the engine itself was quicker");
+    assert_eq!(until_final(&lab, a).await, OperationStatus::Succeeded);
+    process.end().await;
+    lab.must_be_clean("a lost claim").await;
+}
+
+#[tokio::test]
 async fn a_draining_engine_gives_its_operation_back_at_a_steps_end_but_never_a_paused_server() {
     for case in CASES {
         let all = Undisturbed::of(case).await;
