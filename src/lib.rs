@@ -4,6 +4,7 @@
 
 pub mod api;
 pub mod manage;
+pub mod parts;
 pub mod serve;
 
 pub mod background;
@@ -24,4 +25,5 @@ pub mod clock;
 pub mod config;
 pub mod error;
 pub mod ids;
+pub mod measures;
 pub mod telemetry;

@@ -2,34 +2,31 @@
 
 use std::net::TcpListener;
 use std::sync::Arc;
-use std::time::Duration;
 
+use actix_web::dev::Server;
 use futures::FutureExt;
+use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
-use crate::api::{self, ApiSettings, ApiState};
-use crate::app::policy::defaults;
-use crate::app::{App, AppSettings, observe};
+use crate::api::{self, ApiState};
+use crate::app::{App, observe};
 use crate::background::sweep;
-use crate::clients::policy_server::{PolicyServer, PolicyServerSettings};
-use crate::clients::{Keystone, Nova, OpenStack, ServiceCredentials};
+use crate::clients::{Keystone, Nova, OpenStack};
 use crate::clock;
-use crate::config::{self, KeystoneAuthtoken, Settings};
+use crate::config::Settings;
+use crate::consumer;
 use crate::consumer::observer::{self, Observe, ObserverSettings};
-use crate::consumer::transport_url::TransportUrl;
-use crate::consumer::{self, LinkSettings, ListenerSettings, QueueType, Tls, Topology};
-use crate::domain::plan::image::{CaptureMode, CaptureModes};
-use crate::drivers::SnapshotDriver;
-use crate::drivers::cinder::{CinderDriver, Waiting};
-use crate::drivers::rbd::{RbdConfig, RbdDriver, RbdDriverConfig};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result};
+use crate::operations::World;
 use crate::operations::engine::{self, EngineSettings};
 use crate::operations::failpoint::Failpoint;
-use crate::operations::{Drivers, OperationSettings, World};
-use crate::policy::{PolicyFiles, PolicyFilesSettings};
-use crate::store::{Store, StoreConfig};
+use crate::parts::{
+    admission_settings, api_settings, app_settings, credentials, drivers, engine_settings, listener_settings,
+    operation_settings, policy_files, policy_server, store_config,
+};
+use crate::store::Store;
 
 /// What one process does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,202 +37,6 @@ pub enum Role {
     Api,
     /// Run operations and the background tasks.
     Engine,
-}
-
-/// How to open the configured database.
-#[must_use]
-pub fn store_config(settings: &Settings) -> StoreConfig {
-    StoreConfig {
-        url: settings.database.connection.expose().clone(),
-        connections_max: settings.database.max_connections,
-        busy_timeout: settings.database.busy_timeout,
-    }
-}
-
-/// The configured credentials, as the clients take them.
-///
-/// # Errors
-/// `BadRequest` naming an option that is missing.
-pub fn credentials(keystone: &KeystoneAuthtoken) -> Result<ServiceCredentials> {
-    if keystone.auth_type != "password" {
-        return Err(Error::new(
-            Kind::BadRequest,
-            format!("[keystone_authtoken] auth_type {} is not supported.", keystone.auth_type),
-        )
-        .remedy("Use auth_type = password."));
-    }
-    Ok(ServiceCredentials {
-        auth_url: keystone.auth_url()?.to_owned(),
-        username: keystone.username.clone(),
-        password: keystone.password()?.expose().clone(),
-        user_domain_name: keystone.user_domain_name.clone(),
-        project_name: keystone.project_name.clone(),
-        project_domain_name: keystone.project_domain_name.clone(),
-        region_name: keystone.region_name.clone(),
-        interface: keystone.interface.clone(),
-        cafile: keystone.cafile.clone(),
-        insecure: keystone.insecure,
-        connect_timeout: keystone.http_connect_timeout,
-        timeout: keystone.http_request_timeout,
-    })
-}
-
-/// The drivers of one part of the service. The API and the engine have their own: what waits for Ceph is bounded for each
-/// driver, so requests that pile up while Ceph hangs never take the threads that operations need.
-fn drivers(settings: &Settings, openstack: &Arc<OpenStack>) -> Drivers {
-    let mut drivers: Vec<Arc<dyn SnapshotDriver>> = Vec::new();
-    if settings.rbd.enabled {
-        let cluster = RbdConfig {
-            ceph_conf: settings.rbd.ceph_conf.clone(),
-            user: settings.rbd.user.clone(),
-            keyring: settings.rbd.keyring.clone(),
-            timeout: settings.rbd.timeout,
-        };
-        drivers.push(Arc::new(RbdDriver::new(RbdDriverConfig {
-            cluster,
-            pool: settings.rbd.pool.clone(),
-            glance_pool: Some(settings.rbd.glance_pool.clone()),
-        })));
-    }
-    if settings.cinder.enabled {
-        let waiting = Waiting {
-            snapshot_timeout: settings.cinder.snapshot_timeout,
-            volume_timeout: settings.cinder.volume_timeout,
-            ..Waiting::default()
-        };
-        drivers.push(Arc::new(CinderDriver::new(openstack.clone(), waiting)));
-    }
-    Drivers::new(drivers)
-}
-
-fn operation_settings(settings: &Settings) -> OperationSettings {
-    OperationSettings {
-        attempts_max: settings.engine.step_attempts,
-        backoff: settings.engine.step_backoff,
-        step_timeout: settings.engine.step_timeout,
-        poll: Duration::from_millis(200),
-        stop_timeout: settings.restore.stop_timeout,
-        start_timeout: settings.restore.start_timeout,
-        watcher_timeout: settings.restore.watcher_timeout,
-        attach_timeout: settings.restore.attach_timeout,
-    }
-}
-
-fn app_settings(settings: &Settings) -> AppSettings {
-    AppSettings {
-        pause_limit_ms: u64::try_from(settings.capture.pause_limit.as_millis()).unwrap_or(u64::MAX),
-        allow_pause: settings.capture.allow_pause,
-        nodes_max: settings.capture.nodes_per_server as usize,
-        clone_depth_max: settings.restore.clone_depth_max as usize,
-        flatten_bytes_max: u64::from(settings.sweep.flatten_limit_mib) << 20,
-        guard: settings.guard.enabled,
-        keep_deleted: settings.guard.keep_deleted,
-        listens: settings.events.enabled && settings.notifications_url().is_some(),
-        capture: CaptureModes {
-            cloud: capture_mode(settings.events.capture),
-            projects: settings
-                .events
-                .modes_of_projects()
-                .map(|(id, mode)| (id.to_owned(), capture_mode(mode)))
-                .collect(),
-        },
-    }
-}
-
-fn capture_mode(mode: config::CaptureMode) -> CaptureMode {
-    match mode {
-        config::CaptureMode::During => CaptureMode::During,
-        config::CaptureMode::After => CaptureMode::After,
-        config::CaptureMode::Off => CaptureMode::Off,
-    }
-}
-
-fn api_settings(settings: &Settings) -> ApiSettings {
-    let keystone = &settings.keystone_authtoken;
-    ApiSettings {
-        workers: settings.api.workers,
-        public_endpoint: settings.api.public_endpoint.clone(),
-        limit_max: u64::from(settings.api.max_limit),
-        body_bytes_max: settings.api.max_request_body_size,
-        request_timeout: settings.api.request_timeout,
-        authenticate_uri: keystone
-            .www_authenticate_uri
-            .clone()
-            .or_else(|| keystone.auth_url.clone())
-            .unwrap_or_default(),
-    }
-}
-
-/// The policy files as configured.
-///
-/// # Errors
-/// `BadRequest` naming one that cannot be used.
-pub fn policy_files(settings: &Settings) -> Result<PolicyFiles> {
-    let policy = &settings.oslo_policy;
-    let files = PolicyFilesSettings {
-        file: settings.folder.join(&policy.policy_file),
-        folders: policy.policy_dirs.iter().map(|folder| settings.folder.join(folder)).collect(),
-        default_rule: policy.policy_default_rule.clone(),
-    };
-    PolicyFiles::open(files, &defaults())
-}
-
-fn policy_server(settings: &Settings) -> Result<PolicyServer> {
-    let policy = &settings.oslo_policy;
-    PolicyServer::new(&PolicyServerSettings {
-        json: policy.remote_content_type == "application/json",
-        verify: policy.remote_ssl_verify_server_crt,
-        ca_file: policy.remote_ssl_ca_crt_file.clone(),
-        timeout: policy.remote_timeout,
-    })
-}
-
-/// How to listen to notifications; `None` = not at all.
-///
-/// # Errors
-/// `BadRequest` for a transport URL that is none, and for a queue that others read.
-pub fn listener_settings(settings: &Settings) -> Result<Option<ListenerSettings>> {
-    let (events, rabbit) = (&settings.events, &settings.oslo_messaging_rabbit);
-    let Some(url) = settings.notifications_url().filter(|_| events.enabled) else { return Ok(None) };
-    let url = TransportUrl::parse(url.expose())?;
-    if events.topics.iter().any(|topic| events.queue_name.starts_with(&format!("{topic}."))) {
-        return Err(Error::new(
-            Kind::BadRequest,
-            format!("[events] queue_name {} is the name of a queue that is not Ratoon's.", events.queue_name),
-        )
-        .remedy("Leave it unset: whoever reads that queue would miss the messages that Ratoon takes."));
-    }
-    let tls = Tls {
-        ca_file: rabbit.ssl_ca_file.clone(),
-        cert_file: rabbit.ssl_cert_file.clone(),
-        key_file: rabbit.ssl_key_file.clone(),
-    };
-    Ok(Some(ListenerSettings {
-        link: LinkSettings {
-            vhost: url.vhost,
-            tls: (url.tls || rabbit.ssl).then_some(tls),
-            name: format!("ratoon on {}", settings.default.host),
-            deadline: Duration::from_secs(10),
-            heartbeat: Duration::from_secs(30),
-        },
-        hosts: url.hosts,
-        topology: Topology {
-            queue: events.queue_name.clone(),
-            queue_type: match events.queue_type {
-                config::QueueType::Classic => QueueType::Classic,
-                config::QueueType::Quorum => QueueType::Quorum,
-            },
-            length_max: events.queue_length_max,
-            exchanges: events.exchanges.clone(),
-            topics: events.topics.clone(),
-            renewal: Duration::from_secs(60),
-            renewal_soon: Duration::from_secs(5),
-            soon: Duration::from_secs(300),
-        },
-        prefetch: events.prefetch,
-        pause: Duration::from_secs(1),
-        pause_max: Duration::from_secs(30),
-    }))
 }
 
 /// Hears what other services say of servers, and has these looked at, until the service stops.
@@ -279,6 +80,28 @@ fn only_engine(settings: &Settings) -> Result<Option<std::fs::File>> {
     Ok(Some(file))
 }
 
+fn listen(host: &str, port: u16, group: &str) -> Result<TcpListener> {
+    // Brackets around an IPv6 address belong to URLs, and people write them here too.
+    let listener = TcpListener::bind((host.trim_matches(['[', ']']), port)).map_err(|error| {
+        Error::unavailable(format!("Nobody can listen on {host}, port {port} ({error})."))
+            .remedy(format!("Check [{group}] bind_host and bind_port, and that nobody else listens there."))
+    })?;
+    tracing::info!(host, port, "[{group}] listens");
+    Ok(listener)
+}
+
+fn spawn_server(tasks: &mut JoinSet<Result<()>>, server: Server, name: &'static str) {
+    tasks
+        .spawn(async move { server.await.map_err(|error| Error::unavailable(format!("{name} has ended ({error})."))) });
+}
+
+/// Tells systemd, if it has started us (`Type=notify`).
+fn tell_systemd(state: NotifyState<'_>) {
+    if let Err(error) = sd_notify::notify(&[state]) {
+        tracing::warn!(%error, "systemd cannot be told how far we are");
+    }
+}
+
 /// Runs until the process is told to stop.
 ///
 /// # Errors
@@ -314,13 +137,15 @@ pub async fn serve(settings: Settings, role: Role) -> Result<()> {
         let stopped = stopped.clone();
         tasks.spawn(async move { engine::run(world, engine, stopped).await });
     }
-    let mut handle = None;
+    let mut handles = vec![];
+    if settings.metrics.enabled {
+        let listener = listen(&settings.metrics.bind_host, settings.metrics.bind_port, "metrics")?;
+        let server = api::metrics::serve(listener, store.clone())?;
+        handles.push(server.handle());
+        spawn_server(&mut tasks, server, "/metrics");
+    }
     if role != Role::Engine {
-        let address = format!("{}:{}", settings.api.bind_host, settings.api.bind_port);
-        let listener = TcpListener::bind(&address).map_err(|error| {
-            Error::unavailable(format!("The API cannot listen on {address} ({error})."))
-                .remedy("Check [api] bind_host and bind_port, and that nobody else listens there.")
-        })?;
+        let listener = listen(&settings.api.bind_host, settings.api.bind_port, "api")?;
         let state = Arc::new(ApiState {
             app: App {
                 store: store.clone(),
@@ -329,25 +154,25 @@ pub async fn serve(settings: Settings, role: Role) -> Result<()> {
                 settings: app_settings(&settings),
             },
             authenticator: Arc::new(Keystone::new(&openstack, settings.keystone_authtoken.token_cache_time)),
+            admission: admission_settings(&settings),
             policy: policy_files(&settings)?,
             policy_server: Some(Arc::new(policy_server(&settings)?)),
             settings: api_settings(&settings),
         });
         let server = api::serve(listener, state)?;
-        handle = Some(server.handle());
-        tasks.spawn(async move {
-            server.await.map_err(|error| Error::unavailable(format!("The API has ended ({error}).")))
-        });
-        tracing::info!(%address, "the API listens");
+        handles.push(server.handle());
+        spawn_server(&mut tasks, server, "The API");
     }
+    tell_systemd(NotifyState::Ready);
     let ended = tokio::select! {
         () = told_to_stop() => None,
         ended = tasks.join_next() => ended,
     };
     tracing::info!("stopping");
+    tell_systemd(NotifyState::Stopping);
     // The watch's receivers may all be gone already; then there is nobody left to tell.
     let _ = stop.send(true);
-    if let Some(handle) = handle {
+    for handle in handles {
         handle.stop(true).await;
     }
     let mut result = ended
@@ -373,18 +198,6 @@ fn sweep_task(
     async move {
         sweep::run(world, app, every, stopped).await;
         Ok(())
-    }
-}
-
-fn engine_settings(settings: &Settings, alone: bool) -> EngineSettings {
-    EngineSettings {
-        host: settings.default.host.clone(),
-        workers: settings.engine.workers,
-        lease: settings.engine.lease,
-        heartbeat: settings.engine.heartbeat,
-        poll: settings.engine.poll,
-        drain: settings.engine.drain,
-        alone,
     }
 }
 
@@ -421,22 +234,6 @@ async fn told_to_stop() {
 mod tests {
     use super::*;
 
-    const URL: &str = "[DEFAULT]\ntransport_url = rabbit://u:hunter2@h/v\n";
-
-    fn listener(text: &str) -> Result<Option<ListenerSettings>> {
-        listener_settings(&Settings::from_text(text)?)
-    }
-
-    #[test]
-    fn the_listener_is_on_where_there_is_a_broker_and_nobody_has_turned_it_off() {
-        assert!(listener("").unwrap().is_none());
-        assert!(listener(&format!("{URL}[events]\nenabled = false\n")).unwrap().is_none());
-        let settings = listener(URL).unwrap().unwrap();
-        assert_eq!((settings.hosts.len(), settings.link.vhost.as_str()), (1, "v"));
-        assert_eq!(settings.topology.exchanges, ["nova", "glance", "cinder", "openstack"]);
-        assert!(!format!("{settings:?}").contains("hunter2"));
-    }
-
     fn on_sqlite(folder: &tempfile::TempDir) -> Settings {
         Settings::from_text(&format!("[database]\nconnection = sqlite://{}/db\n", folder.path().display())).unwrap()
     }
@@ -465,29 +262,6 @@ mod tests {
         for (host, alone, refused) in [("one", true, false), ("two", true, true), ("two", false, false)] {
             let engine = EngineSettings { host: host.into(), ..engine_settings(&settings, alone) };
             assert_eq!(refuse_second_host(&store, &engine).await.is_err(), refused, "{host} {alone}");
-        }
-    }
-
-    #[test]
-    fn tls_is_asked_for_in_the_url_or_in_the_group_of_oslo() {
-        for (text, tls) in [
-            (URL.to_owned(), false),
-            (URL.replace("/v", "/v?ssl=1"), true),
-            (format!("{URL}[oslo_messaging_rabbit]\nssl = true\n"), true),
-        ] {
-            assert_eq!(listener(&text).unwrap().unwrap().link.tls.is_some(), tls, "{text}");
-        }
-    }
-
-    #[test]
-    fn a_wrong_url_and_others_queues_are_refused() {
-        for (text, why) in [
-            (URL.replace("rabbit:", "kafka:"), "only RabbitMQ is spoken here"),
-            (format!("{URL}[events]\nqueue_name = notifications.info\n"), "is not Ratoon's"),
-            (format!("{URL}[events]\nqueue_name = versioned_notifications.error\n"), "is not Ratoon's"),
-        ] {
-            let error = listener(&text).err().map(|error| error.chain()).unwrap_or_default();
-            assert!(error.contains(why) && !error.contains("hunter2"), "{text}: {error}");
         }
     }
 }

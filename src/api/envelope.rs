@@ -5,8 +5,8 @@ use std::cell::RefCell;
 
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::http::StatusCode;
 use actix_web::http::header::{CONTENT_TYPE, HeaderValue, VARY};
+use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::Next;
 use actix_web::{HttpMessage, web};
 use tracing::Instrument;
@@ -15,7 +15,7 @@ use uuid::Uuid;
 use super::{ApiState, fault, version};
 use crate::clients::REQUEST_ID;
 use crate::clock;
-use crate::telemetry;
+use crate::{measures, telemetry};
 
 /// Ids of a request.
 #[derive(Debug, Clone, Default)]
@@ -93,11 +93,22 @@ pub async fn envelope(
             headers.insert(version::HEADER, value);
         }
         headers.insert(VARY, HeaderValue::from_static("OpenStack-API-Version"));
-        let elapsed_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let elapsed = begun.elapsed();
+        let elapsed_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
         tracing::info!(status = response.status().as_u16(), elapsed_ms, "{line}");
+        let route = response.request().match_pattern().unwrap_or_else(|| "other".into());
+        measures::request_answered(method(response.request().method()), &route, response.status().as_u16(), elapsed);
         Ok(response)
     };
     CURRENT.scope(RefCell::new(ids), REQUEST_ID.scope(global, work.instrument(span))).await
+}
+
+/// Callers may make up methods; a measure has few labels.
+fn method(given: &Method) -> &str {
+    match *given {
+        Method::GET | Method::HEAD | Method::POST | Method::PATCH | Method::DELETE => given.as_str(),
+        _ => "other",
+    }
 }
 
 /// An error that the framework made: its code and message in our words.

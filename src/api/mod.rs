@@ -14,16 +14,19 @@ use actix_web::{App as ActixApp, HttpServer, web};
 use crate::app::App;
 use crate::error::{Error, Result};
 
+pub mod access_rules;
+pub mod admission;
 pub mod body;
 pub mod caller;
 pub mod envelope;
 pub mod fault;
 pub mod healthcheck;
+pub mod metrics;
 pub mod page;
 pub mod v1;
 pub mod version;
 
-use caller::Authenticator;
+use admission::{AdmissionSettings, Authenticator};
 
 use crate::policy::{PolicyFiles, RemoteCheck};
 
@@ -50,6 +53,8 @@ pub struct ApiState {
     pub app: App,
     /// Who checks tokens.
     pub authenticator: Arc<dyn Authenticator>,
+    /// How tokens are judged beside that.
+    pub admission: AdmissionSettings,
     /// Who may do what.
     pub policy: PolicyFiles,
     /// Whom rules of the kind `http:` ask.

@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::clients::TokenFacts;
 use crate::clients::compute::Compute;
 use crate::domain::plan::image::CaptureModes;
 use crate::domain::quota::Need;
@@ -78,6 +79,8 @@ pub struct RequestContext {
     pub project_domain_id: Option<String>,
     /// Roles by name.
     pub roles: Vec<String>,
+    /// The service that asks for the user, if one does; only rules of a policy file look at it.
+    pub service: Option<Arc<TokenFacts>>,
     /// The request's id, passed on to all whom we call.
     pub request_id: String,
     /// What is asked whether the caller may: the same for the whole request.
@@ -100,6 +103,7 @@ impl RequestContext {
             user_domain_id: None,
             project_domain_id: None,
             roles: vec![],
+            service: None,
             request_id: format!("req-{}", OperationId::new()),
             policy: policy::Policy::default(),
         }

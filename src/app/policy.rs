@@ -269,6 +269,7 @@ impl RequestContext {
 
     /// The caller as rules see him, under the names that oslo.context has for them.
     fn attributes(&self) -> Attributes {
+        let service = self.service.as_deref();
         let attributes = json!({
             "user_id": self.user_id,
             "project_id": self.project_id,
@@ -277,6 +278,11 @@ impl RequestContext {
             "domain_id": null,
             "system_scope": null,
             "roles": self.roles,
+            "service_user_id": service.map(|service| &service.user_id),
+            "service_user_domain_id": service.and_then(|service| service.user_domain_id.as_ref()),
+            "service_project_id": service.and_then(|service| service.project_id.as_ref()),
+            "service_project_domain_id": service.and_then(|service| service.project_domain_id.as_ref()),
+            "service_roles": service.map(|service| &service.roles),
         });
         attributes.as_object().cloned().unwrap_or_default()
     }
@@ -293,6 +299,7 @@ mod tests {
             user_domain_id: None,
             project_domain_id: None,
             roles: roles.iter().map(|role| (*role).to_owned()).collect(),
+            service: None,
             request_id: "req-1".into(),
             policy: Policy::by_default().unwrap(),
         }

@@ -112,6 +112,13 @@ impl App {
         let lost = lost_layers(&self.drivers, &mut tree).await?;
         // Whether a backend lets go of a snapshot that a disk was made of, only it can tell: it is asked.
         let plan = plan_on(&tree, target, &|_| false)?;
+        if matches!(target, Target::Subtree(_)) {
+            // Of each that goes along, too: a rule may look at who asked for a snapshot.
+            let visible = |id: &SnapshotId| tree.forest.node(*id).is_some_and(|node| !node.hidden);
+            for id in plan.deleted().filter(visible) {
+                caller.allow(Rule::SnapshotDelete, &tree.snapshot(id)?.into()).await?;
+            }
+        }
         if how.dry_run {
             let freed = self.freed_bytes(&tree, &plan).await;
             let freed =

@@ -19,11 +19,11 @@ use crate::app::guard::guard;
 use crate::app::image_capture::capture_beside_untold;
 use crate::app::layer_flatten::{Flattening, flatten};
 use crate::app::snapshot_delete::{purge, tidy};
-use crate::clock;
 use crate::error::{Kind, Result};
 use crate::ids::{OperationId, ServerId};
 use crate::operations::snapshot_restore::LOCK_PREFIX;
 use crate::operations::{World, layer_flatten, power};
+use crate::{clock, measures};
 
 /// Changes of servers are looked for a little further back than the last sweep: Nova's clock is another.
 const OVERLAP: chrono::TimeDelta = chrono::TimeDelta::minutes(2);
@@ -51,7 +51,12 @@ pub async fn run(world: Arc<World>, app: App, every: Duration, mut stop: watch::
             () = clock::sleep(every) => {}
             _ = stop.wait_for(|stop| *stop) => return,
         }
-        match sweep(&world, &app, &mut progress).await {
+        // What it is at can be cut off anywhere, as a crash would, and Nova or Ceph may keep it waiting for minutes.
+        let swept = tokio::select! {
+            swept = sweep(&world, &app, &mut progress) => swept,
+            _ = stop.wait_for(|stop| *stop) => return,
+        };
+        match swept {
             Ok(()) => {}
             Err(error) if error.kind() == Kind::Conflict => {
                 tracing::debug!(error = %error.chain(), "the next sweep looks again at what was in use");
@@ -67,6 +72,7 @@ pub async fn run(world: Arc<World>, app: App, every: Duration, mut stop: watch::
 /// When Nova, a backend or the database does not answer.
 pub async fn sweep(world: &World, app: &App, progress: &mut Progress) -> Result<()> {
     let (unheard, guarded) = guard_servers(app, progress).await;
+    measures::sweep_found("act_of_nova_untold", unheard.len());
     if let Some(first) = unheard.first() {
         tracing::error!(
             servers = unheard.len(),
@@ -114,6 +120,7 @@ fn tell(what: &str, id: ServerId, outcome: &Result<()>) {
             tracing::debug!(server_id = %id, error = %error.chain(), what, "the sweep has to wait");
         }
         Err(error) => {
+            measures::sweep_found("server_that_could_not_be_looked_at", 1);
             tracing::warn!(server_id = %id, error = %error.chain(), what, "the sweep failed at this server");
         }
     }
@@ -188,6 +195,7 @@ async fn purge_deleted(app: &App) -> Result<()> {
         match purge(&app.store, &app.drivers, id).await {
             Ok(Some(operation)) => {
                 tracing::info!(server_id = %id, operation_id = %operation, "the tree of this deleted server goes now");
+                measures::sweep_found("tree_of_deleted_server", 1);
             }
             Ok(None) => {}
             Err(error) if error.kind() == Kind::Conflict => {
@@ -216,6 +224,7 @@ async fn tidy_trees(world: &World) -> Result<()> {
     each("tidy", world.store.servers_with_leftovers().await?, |id| async move {
         if let Some(operation) = tidy(&world.store, &world.drivers, id).await? {
             tracing::info!(server_id = %id, operation_id = %operation, "what earlier deletions have left goes now");
+            measures::sweep_found("leftovers_of_deletions", 1);
         }
         Ok(())
     })
@@ -254,6 +263,7 @@ async fn end_pauses(world: &World) -> Result<()> {
         if at_rest && power::is_paused_by_us(world, id, &world.compute.state(id).await?.status).await? {
             world.compute.unpause(id).await?;
             tracing::warn!(server_id = %id, "resumed a server that was still paused by a capture of ours");
+            measures::sweep_found("server_left_paused", 1);
         }
         Ok(())
     })
@@ -270,6 +280,7 @@ async fn release_locks(world: &World) -> Result<()> {
         if done {
             world.compute.unlock(id).await?;
             tracing::warn!(server_id = %id, operation_id = %operation, "took off a lock that its operation had left");
+            measures::sweep_found("server_left_locked", 1);
         }
         Ok(())
     })

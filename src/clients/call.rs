@@ -11,9 +11,10 @@
 use std::pin::pin;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use futures::future::{Either, select};
 use openstack::ErrorKind;
-use reqwest::header::{HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
+use reqwest::header::{DATE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use reqwest::{Method, StatusCode};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -22,8 +23,8 @@ use tracing::Instrument;
 use super::fault;
 use super::service::Service;
 use super::session::Session;
-use crate::clock;
 use crate::error::{Error, Result};
+use crate::{clock, measures};
 
 /// Tries of one call, the first included.
 const TRIES_MAX: u32 = 4;
@@ -125,13 +126,14 @@ impl Call<'_> {
             service_request_id = tracing::field::Empty,
             duration_ms = tracing::field::Empty,
         );
-        let service = self.service;
+        let (service, verb) = (self.service, self.method.to_string());
         let deadline = self.session.timeout;
         let work = async move {
             let begin = clock::Instant::now();
             let outcome = self.send_within_deadline().await;
             let here = tracing::Span::current();
             here.record("duration_ms", u64::try_from(begin.elapsed().as_millis()).unwrap_or(u64::MAX));
+            measures::backend_asked(&service.to_string(), &verb, outcome.is_ok(), begin.elapsed());
             match &outcome {
                 Ok(answer) => tracing::debug!(status = answer.status.as_u16(), "{service} answered"),
                 Err(error) => tracing::debug!(error = %error, "the call to {service} failed"),
@@ -233,6 +235,12 @@ impl Answer {
     pub(super) fn json<T: DeserializeOwned>(&self) -> Result<T> {
         serde_json::from_slice(&self.body)
             .map_err(|cause| Error::backend(format!("{}'s answer could not be read.", self.service)).source(cause))
+    }
+
+    /// The answering host's clock, to the second.
+    pub(super) fn date(&self) -> Option<DateTime<Utc>> {
+        let text = self.headers.get(DATE)?.to_str().ok()?;
+        DateTime::parse_from_rfc2822(text).ok().map(|date| date.to_utc())
     }
 
     /// How long to wait before the same call again; `None` when the answer stands.

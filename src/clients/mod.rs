@@ -12,6 +12,7 @@ pub mod catalog;
 pub mod cinder;
 pub mod compute;
 pub mod credentials;
+pub mod diagnosis;
 mod fault;
 mod glance;
 pub mod keystone;
@@ -23,7 +24,7 @@ pub mod session;
 pub use cinder::Cinder;
 pub use compute::Compute;
 pub use credentials::ServiceCredentials;
-pub use keystone::{Keystone, TokenFacts};
+pub use keystone::{AccessRule, AccessRules, Keystone, TokenFacts};
 pub use nova::Nova;
 pub use session::{OpenStack, Session};
 

@@ -226,6 +226,6 @@ impl Compute for Nova {
     }
 
     async fn own_user_id(&self) -> Result<String> {
-        self.own_user_id.get_or_try_init(|| keystone::own_user_id(&self.session)).await.cloned()
+        self.own_user_id.get_or_try_init(async || Ok(keystone::own_token(&self.session).await?.user_id)).await.cloned()
     }
 }

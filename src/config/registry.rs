@@ -16,6 +16,7 @@ pub struct Group {
 pub const GROUPS: &[Group] = &[
     Group { name: "DEFAULT", options: DEFAULT },
     Group { name: "api", options: API },
+    Group { name: "metrics", options: METRICS },
     Group { name: "database", options: DATABASE },
     Group { name: "keystone_authtoken", options: KEYSTONE_AUTHTOKEN },
     Group { name: "oslo_policy", options: OSLO_POLICY },
@@ -77,6 +78,18 @@ const API: &[Opt] = &[
     .range(1, 3600),
 ];
 
+const METRICS: &[Opt] = &[
+    Opt::new("enabled", Type::Bool, "false", "Serve /metrics for Prometheus. It asks for no token."),
+    Opt::new("bind_host", Type::String, "127.0.0.1", "Address of /metrics."),
+    Opt::new(
+        "bind_port",
+        Type::Port,
+        "8791",
+        "Port of /metrics. Where api and engine run apart on one host, each needs one of its own.",
+    )
+    .range(0, 65535),
+];
+
 const DATABASE: &[Opt] = &[
     Opt::new(
         "connection",
@@ -128,6 +141,18 @@ const KEYSTONE_AUTHTOKEN: &[Opt] = &[
         Type::String,
         "server-snapshot",
         "Ratoon's type in the catalog, as `ratoon manage service register` writes it. Clients look for server-snapshot.",
+    ),
+    Opt::new(
+        "service_token_roles",
+        Type::List,
+        "service",
+        "Roles of which a service has one that passes on its user's request. It may do so with a token of his that has ended.",
+    ),
+    Opt::new(
+        "service_token_roles_required",
+        Type::Bool,
+        "true",
+        "Refuse a request that brings a valid service token without one of these roles.",
     ),
     Opt::new("http_connect_timeout", Type::Seconds, "5", "Seconds to wait for a connection to a service of the cloud.")
         .range(1, 600),

@@ -19,6 +19,7 @@ use crate::error::{Error, Kind, Result};
 pub struct Settings {
     pub default: General,
     pub api: Api,
+    pub metrics: Metrics,
     pub database: Database,
     pub keystone_authtoken: KeystoneAuthtoken,
     pub oslo_policy: OsloPolicy,
@@ -76,6 +77,15 @@ pub struct Api {
     pub request_timeout: Duration,
 }
 
+/// `[metrics]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Metrics {
+    pub enabled: bool,
+    pub bind_host: String,
+    pub bind_port: u16,
+}
+
 /// `[database]`
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -105,6 +115,8 @@ pub struct KeystoneAuthtoken {
     #[serde(deserialize_with = "seconds")]
     pub token_cache_time: Duration,
     pub service_type: String,
+    pub service_token_roles: Vec<String>,
+    pub service_token_roles_required: bool,
     #[serde(deserialize_with = "seconds")]
     pub http_connect_timeout: Duration,
     #[serde(deserialize_with = "seconds")]

@@ -19,6 +19,7 @@ use crate::error::Result;
 use crate::store::Store;
 
 mod backoff;
+pub mod diagnosis;
 mod envelope;
 mod intake;
 mod link;
@@ -29,8 +30,7 @@ pub mod transport_url;
 
 use backoff::Backoff;
 use intake::Intake;
-use link::Link;
-pub use link::{LinkSettings, Tls};
+pub use link::{Link, LinkSettings, Tls};
 pub use topology::{QueueType, Topology};
 use transport_url::BrokerHost;
 

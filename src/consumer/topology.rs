@@ -59,6 +59,11 @@ impl Topology {
         format!("{}.dead", self.queue)
     }
 
+    /// By what is bound at each exchange.
+    pub(super) fn keys(&self) -> impl Iterator<Item = String> {
+        self.topics.iter().flat_map(|topic| PRIORITIES.map(|priority| format!("{topic}.{priority}")))
+    }
+
     /// Makes the queues, unless they are there.
     ///
     /// # Errors
@@ -130,14 +135,11 @@ impl Topology {
         if let Err(refusal) = link.may("look for an exchange", look).await? {
             return Ok(Some(refusal));
         }
-        for topic in &self.topics {
-            for priority in PRIORITIES {
-                let key = format!("{topic}.{priority}");
-                let (queue, options) = (self.queue.as_str().into(), QueueBindOptions::default());
-                let bind = channel.queue_bind(queue, exchange.into(), key.into(), options, FieldTable::default());
-                if let Err(refusal) = link.may("bind the queue", bind).await? {
-                    return Ok(Some(refusal));
-                }
+        for key in self.keys() {
+            let (queue, options) = (self.queue.as_str().into(), QueueBindOptions::default());
+            let bind = channel.queue_bind(queue, exchange.into(), key.into(), options, FieldTable::default());
+            if let Err(refusal) = link.may("bind the queue", bind).await? {
+                return Ok(Some(refusal));
             }
         }
         Ok(None)

@@ -3,7 +3,7 @@
 use super::say;
 use crate::config::Settings;
 use crate::error::{Error, Result};
-use crate::serve::store_config;
+use crate::parts::store_config;
 use crate::store::Store;
 
 /// The schema's versions: names of migrations, in the order of their numbers.

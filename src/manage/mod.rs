@@ -11,6 +11,7 @@ use crate::config::{Settings, sample};
 use crate::error::{Error, Result};
 
 mod db;
+pub mod doctor;
 mod service;
 
 pub use service::{Bootstrap, Endpoints};
@@ -30,6 +31,8 @@ pub enum Command {
     /// The rules of who may do what.
     #[command(subcommand)]
     Policy(Policy),
+    /// Look whether Ratoon can do its work in this cloud, and say what is missing.
+    Doctor(doctor::Doctor),
 }
 
 /// `manage db`
@@ -90,6 +93,7 @@ pub async fn run(settings: Settings, command: Command) -> Result<()> {
         Command::Config(Config::Sample) => print_sample(&sample()),
         Command::Policy(Policy::Sample) => print_sample(&policy::sample()),
         Command::Config(Config::Check) => check(&settings),
+        Command::Doctor(command) => doctor::run(&settings, command).await,
     }
 }
 
@@ -98,8 +102,8 @@ fn check(settings: &Settings) -> Result<()> {
         say(&format!("warning: {sentence}"))?;
     }
     settings.check_for_serving()?;
-    crate::serve::policy_files(settings)?;
-    if crate::serve::listener_settings(settings)?.is_none() {
+    crate::parts::policy_files(settings)?;
+    if crate::parts::listener_settings(settings)?.is_none() {
         say("warning: notifications are not listened to: transport_url is not set, or [events] enabled is false")?;
     }
     say("The configuration can be used.")

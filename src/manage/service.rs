@@ -10,7 +10,7 @@ use crate::clients::OpenStack;
 use crate::clients::catalog::{self, Registration};
 use crate::config::{KeystoneAuthtoken, Secret, Settings};
 use crate::error::{Error, Kind, Result};
-use crate::serve::credentials;
+use crate::parts::credentials;
 
 /// Who registers: an administrator, for this one call.
 #[derive(Debug, Clone, Args)]

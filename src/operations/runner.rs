@@ -6,12 +6,11 @@ use tokio::sync::watch;
 use tracing::Instrument;
 
 use crate::clients::REQUEST_ID;
-use crate::clock;
 use crate::domain::operation::{EventKind, Operation, OperationError, OperationEvent, OperationStatus};
 use crate::error::{Error, Kind, Result};
 use crate::operations::{Reversal, Step, StepContext, Verdict, Work, World, load};
 use crate::store::operations::{Fence, Progress};
-use crate::telemetry;
+use crate::{clock, measures, telemetry};
 
 /// Longest wait between two tries.
 const BACKOFF_MAX: Duration = Duration::from_secs(60);
@@ -85,7 +84,11 @@ pub async fn run(world: &World, operation: &Operation, stop: watch::Receiver<boo
     REQUEST_ID
         .scope(operation.request_id.clone(), async {
             match run.until_final().await {
-                Ok(status) => Ok(Outcome::Final(status)),
+                Ok(status) => {
+                    let took = (clock::now() - operation.created_at).to_std().unwrap_or_default();
+                    measures::operation_ended(&operation.kind, status.as_str(), took);
+                    Ok(Outcome::Final(status))
+                }
                 Err(Halt::Gone | Halt::Cancelled) => Ok(Outcome::LetGo),
                 Err(Halt::Draining) => {
                     world.store.release_claim(fence).await?;

@@ -164,4 +164,14 @@ impl Store {
             .map_err(database_error)?;
         Ok(row.map(|row| row.received_at.and_utc()))
     }
+
+    /// When the newest message of all that are still kept was taken in.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn newest_message(&self) -> Result<Option<DateTime<Utc>>> {
+        let newest = inbox::Entity::find().order_by_desc(inbox::Column::ReceivedAt).limit(1);
+        let row = newest.one(&self.read).await.map_err(database_error)?;
+        Ok(row.map(|row| row.received_at.and_utc()))
+    }
 }

@@ -23,6 +23,7 @@ use crate::error::{Error, Kind, Result};
 
 pub mod branches;
 pub mod engines;
+mod gauges;
 pub mod inbox;
 pub mod layers;
 pub mod operations;

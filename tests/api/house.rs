@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use ratoon::api::caller::Authenticator;
+use ratoon::api::admission::{AdmissionSettings, Authenticator};
 use ratoon::api::{self, ApiSettings, ApiState};
 use ratoon::app::policy::defaults;
 use ratoon::app::{App, AppSettings};
-use ratoon::clients::TokenFacts;
+use ratoon::clients::{AccessRule, AccessRules, TokenFacts};
 use ratoon::clock;
 use ratoon::domain::disk::Attachment;
 use ratoon::domain::operation::{EventKind, Operation};
@@ -33,9 +33,9 @@ struct Tokens;
 
 #[async_trait]
 impl Authenticator for Tokens {
-    /// A token is `<project>/<role>`; `garbage` is none, `down` finds Keystone away, `unscoped` has no project,
-    /// `restricted` has access rules.
-    async fn validate(&self, token: &str) -> Result<Arc<TokenFacts>> {
+    /// A token is `<project>/<role>`, or `<project>/<role>@<user>`; `garbage` is none, `down` finds Keystone away, `unscoped` has no project,
+    /// `restricted` has an access rule: to look at snapshots.
+    async fn validate(&self, token: &str, _: bool) -> Result<Arc<TokenFacts>> {
         let (project, role) = match token {
             "garbage" => return Err(Error::new(Kind::Unauthorized, "The token is not valid.")),
             "down" => {
@@ -47,13 +47,21 @@ impl Authenticator for Tokens {
             "restricted" => (Some(PROJECT.to_owned()), "member"),
             other => other.split_once('/').map(|(project, role)| (Some(project.to_owned()), role)).unwrap(),
         };
+        let (role, user) = role.split_once('@').unwrap_or((role, "user"));
         Ok(Arc::new(TokenFacts {
-            user_id: "user".into(),
+            user_id: user.into(),
             user_domain_id: Some("default".into()),
             project_domain_id: Some("default".into()),
             roles: vec![role.to_owned()],
             expires_at: clock::now() + chrono::Duration::hours(1),
-            has_access_rules: token == "restricted",
+            access_rules: (token == "restricted").then(|| AccessRules {
+                rules: vec![AccessRule {
+                    service: "server-snapshot".into(),
+                    method: "GET".into(),
+                    path: "/v1/snapshots/**".into(),
+                }],
+                catalog_types: vec!["server-snapshot".into()],
+            }),
             project_id: project,
         }))
     }
@@ -86,17 +94,22 @@ impl Drop for House {
 impl House {
     /// A service whose engine runs.
     pub async fn open() -> Self {
-        Self::build(true, Duration::from_secs(5)).await
+        Self::build(true, Duration::from_secs(5), Arc::new(Tokens), true).await
     }
 
     /// A service whose engine is away: whatever is accepted stays queued.
     pub async fn without_engine() -> Self {
-        Self::build(false, Duration::from_secs(5)).await
+        Self::build(false, Duration::from_secs(5), Arc::new(Tokens), true).await
+    }
+
+    /// A service that asks this one about tokens; whether a service token must have the role of a service.
+    pub async fn judged_by(authenticator: Arc<dyn Authenticator>, service_token_roles_required: bool) -> Self {
+        Self::build(false, Duration::from_secs(5), authenticator, service_token_roles_required).await
     }
 
     /// A service that waits half a second for a request to arrive, or for its database.
     pub async fn hasty() -> Self {
-        Self::build(false, Duration::from_millis(500)).await
+        Self::build(false, Duration::from_millis(500), Arc::new(Tokens), true).await
     }
 
     /// Has the operator write this policy file, and the service look at it.
@@ -115,7 +128,12 @@ impl House {
         self.database.is_away().await
     }
 
-    async fn build(engine: bool, request_timeout: Duration) -> Self {
+    async fn build(
+        engine: bool,
+        request_timeout: Duration,
+        authenticator: Arc<dyn Authenticator>,
+        service_token_roles_required: bool,
+    ) -> Self {
         let (database, store) = TestDatabase::with_schema(4, request_timeout).await;
         let cloud = FakeCloud::new();
         let drivers = Drivers::new(vec![cloud.named(), cloud.attached()]);
@@ -177,7 +195,12 @@ impl House {
                     capture: Default::default(),
                 },
             },
-            authenticator: Arc::new(Tokens),
+            authenticator,
+            admission: AdmissionSettings {
+                service_type: "server-snapshot".into(),
+                service_token_roles: vec!["service".into(), "helper".into()],
+                service_token_roles_required,
+            },
             settings: ApiSettings {
                 workers: 1,
                 public_endpoint: None,
@@ -226,7 +249,13 @@ impl House {
 
     /// Sends a request with headers, without a token.
     pub async fn get_with(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
-        let mut request = self.client.get(format!("{}{path}", self.url));
+        self.ask_with("GET", path, headers).await
+    }
+
+    /// Sends a request with headers, without a body.
+    pub async fn ask_with(&self, method: &str, path: &str, headers: &[(&str, &str)]) -> Answer {
+        let mut request =
+            self.client.request(Method::from_bytes(method.as_bytes()).unwrap(), format!("{}{path}", self.url));
         for (name, value) in headers {
             request = request.header(*name, *value);
         }

@@ -39,6 +39,37 @@ async fn a_rule_is_asked_with_the_object_in_hand() {
 }
 
 #[tokio::test]
+async fn a_subtree_is_deleted_only_by_who_may_delete_each_of_its_snapshots() {
+    let house = House::open().await;
+    let server = house.server();
+    let mine = house.captured(server, "mine").await;
+    let body = json!({ "snapshot": { "server_id": server, "name": "theirs" } });
+    let theirs = house.send_as("project/member@colleague", "POST", "/v1/snapshots", Some(body)).await;
+    house.finished(&theirs.body["snapshot"]["operation_id"]).await;
+    house.policy("\"server-snapshot:snapshot:delete\": \"user_id:%(user_id)s\"\n");
+    let path = format!("/v1/snapshots/{}", mine["id"].as_str().unwrap());
+    for query in ["?subtree=true", "?subtree=true&dry_run=true"] {
+        let refused = house.send("DELETE", &format!("{path}{query}"), None).await;
+        assert_eq!(refused.status, 403, "{query}: {}", refused.text);
+    }
+    let alone = house.send("DELETE", &path, None).await;
+    assert_eq!(alone.status, 202, "{}", alone.text);
+}
+
+#[tokio::test]
+async fn a_rule_may_look_at_the_service_that_asks_for_the_user() {
+    let house = House::without_engine().await;
+    house.policy("\"server-snapshot:snapshot:get\": \"service_roles:service\"\n");
+    let user = ("x-auth-token", "project/member");
+    assert_eq!(house.get_with("/v1/snapshots", &[user]).await.status, 403);
+    let service = ("x-service-token", "elsewhere/service");
+    assert_eq!(house.get_with("/v1/snapshots", &[user, service]).await.status, 200);
+    // Nobody is a service by saying so.
+    assert_eq!(house.get_with("/v1/snapshots", &[user, ("x-service-roles", "service")]).await.status, 403);
+    assert_eq!(house.get_with("/v1/snapshots", &[user, ("x-service-token", "elsewhere/member")]).await.status, 401);
+}
+
+#[tokio::test]
 async fn whoever_may_not_know_of_other_projects_finds_their_things_missing() {
     let house = House::open().await;
     let node = house.captured(house.server(), "a").await;

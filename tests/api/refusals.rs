@@ -208,7 +208,7 @@ async fn a_token_is_needed_and_keystones_absence_is_not_the_callers_fault() {
         ("", 401, "requires authentication"),
         ("garbage", 401, "requires authentication"),
         ("unscoped", 403, "not scoped to a project"),
-        ("restricted", 403, "access rules"),
+        ("restricted", 401, "requires authentication"),
         ("down", 503, "Check that Keystone runs"),
     ] {
         let answer = house.send_as(token, "GET", "/v1/snapshots", None).await;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ratoon::clock;
 use ratoon::config::Settings;
-use ratoon::serve::listener_settings;
+use ratoon::parts::listener_settings;
 
 use super::ear::{Ear, empty_store};
 

@@ -8,7 +8,7 @@ use ratoon::config::Settings;
 use ratoon::consumer::{ListenerSettings, listen};
 use ratoon::domain::event::ServerEvent;
 use ratoon::ids::ServerId;
-use ratoon::serve::listener_settings;
+use ratoon::parts::listener_settings;
 use ratoon::store::{Store, StoreConfig};
 use serde_json::json;
 use tokio::sync::{Notify, watch};

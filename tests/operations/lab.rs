@@ -202,6 +202,7 @@ impl Lab {
             project_domain_id: None,
             policy: Policy::by_default().unwrap(),
             roles: vec!["member".into()],
+            service: None,
             request_id: "req-lab".into(),
         }
     }

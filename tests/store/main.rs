@@ -8,6 +8,7 @@ use ratoon::store::Store;
 #[path = "../databases/mod.rs"]
 mod databases;
 
+mod gauges;
 mod inbox;
 mod processes;
 mod rows;

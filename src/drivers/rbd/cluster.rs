@@ -22,6 +22,7 @@ use super::connection::Connection;
 pub use super::connection::RbdConfig;
 use crate::clock::{Instant, sleep};
 use crate::error::{Error, Kind, Result};
+use crate::measures;
 
 /// Threads that wait for Ceph at a time.
 const THREADS: usize = 16;
@@ -89,6 +90,7 @@ impl Cluster {
         });
         let result = thread.await;
         wait.answered = true;
+        measures::backend_asked("Ceph", doing, matches!(result, Ok(Ok(_))), asked.elapsed());
         result.map_err(|error| Error::internal(format!("Cannot {doing}: the thread died.")).source(error))?
     }
 

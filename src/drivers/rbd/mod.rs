@@ -22,6 +22,7 @@ mod prepare;
 mod snapshot;
 mod swap;
 mod takeover;
+pub mod trial;
 
 pub use cluster::{Cluster, RbdConfig};
 pub use driver::{RbdDriver, RbdDriverConfig};

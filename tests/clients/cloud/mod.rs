@@ -340,14 +340,14 @@ async fn tokens_quotas_and_the_catalog_are_what_keystone_and_cinder_say() {
     let demo = User::login("demo", "demo").await;
     let openstack = OpenStack::new(credentials("ratoon", "service")).unwrap();
     let keystone = Keystone::new(&openstack, Duration::from_secs(300));
-    let facts = keystone.validate(&demo.token).await.unwrap();
+    let facts = keystone.validate(&demo.token, false).await.unwrap();
     eprintln!("{facts:#?}");
     assert_eq!(facts.project_id.as_deref(), Some(demo.project_id.as_str()));
     assert!(facts.roles.contains(&"member".to_owned()));
-    assert_eq!(keystone.validate("gAAAAAB-junk").await.unwrap_err().kind(), Kind::Unauthorized);
+    assert_eq!(keystone.validate("gAAAAAB-junk", false).await.unwrap_err().kind(), Kind::Unauthorized);
     assert!(
         keystone
-            .validate(&User::login("ratoon", "service").await.token)
+            .validate(&User::login("ratoon", "service").await.token, false)
             .await
             .unwrap()
             .roles
