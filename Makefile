@@ -49,7 +49,7 @@ bench: toolchain
 
 docs: toolchain
 	@RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" cargo doc --locked --no-deps --workspace --document-private-items
-	@api-ref/build
+	@doc/build
 
 # The generated files under etc/; a test compares them.
 sample: build

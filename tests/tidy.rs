@@ -1,11 +1,13 @@
 //! The house rules that no compiler knows, from `ARCHITECTURE.md`: who may import whom, who may name which crate, what
-//! is never written, and how long a file may be. Each rule is a pure function from text to complaints, and each has a
-//! test that feeds it a breach: a rule that cannot go red guards nothing.
+//! is never written, how long a file may be, and what the operations guide must have. Each rule is a pure function from text
+//! to complaints, and each has a test that feeds it a breach: a rule that cannot go red guards nothing.
 //!
 //! What counts as test code is left alone: items under `#[cfg(test)]`, files called `tests.rs`, and folders `tests/`.
 
 #[path = "tidy/files.rs"]
 mod files;
+#[path = "tidy/guide.rs"]
+mod guide;
 #[path = "tidy/rules.rs"]
 mod rules;
 #[path = "tidy/rust.rs"]
@@ -66,4 +68,15 @@ fn nothing_names_this_machine_or_its_package_hosts() {
     let files = text_files(&tracked());
     assert!(files.iter().any(|(path, _)| path == "Cargo.toml"), "tests/tidy.rs does not find the tracked files");
     hold(files.iter().flat_map(|(path, text)| rules::machine(path, text)).collect());
+}
+
+#[test]
+fn all_that_is_said_to_operators_is_in_their_guide() {
+    let pages = files::guide();
+    assert!(pages.iter().any(|(path, _)| path.ends_with("/log.rst")), "tests/tidy.rs does not find the guide");
+    let said: Vec<_> = files::rust().iter().flat_map(|(path, text)| guide::said(path, text)).collect();
+    assert!(said.len() > 50, "tests/tidy.rs does not find what is said: {said:?}");
+    hold(guide::missing(&said, &pages));
+    hold(guide::stale(&said, &pages));
+    each_source(guide::unnamed);
 }

@@ -24,6 +24,11 @@ pub fn python() -> Vec<Text> {
     text_files(&paths.collect::<Vec<_>>())
 }
 
+/// The pages of the operations guide.
+pub fn guide() -> Vec<Text> {
+    text_files(&walk(&root().join("doc/source/operations")))
+}
+
 fn is_test(path: &str) -> bool {
     path.ends_with("/tests.rs") || path.contains("/tests/")
 }

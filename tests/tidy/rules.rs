@@ -18,7 +18,8 @@ impl fmt::Display for Complaint {
     }
 }
 
-fn complaint(path: &str, line: usize, rule: String, remedy: &'static str) -> Complaint {
+/// A complaint about a line of a file.
+pub fn complaint(path: &str, line: usize, rule: String, remedy: &'static str) -> Complaint {
     Complaint { place: format!("{path}:{line}"), rule, remedy }
 }
 
