@@ -2,7 +2,7 @@
 # Everything that a bare Debian 12 machine lacks is installed by the scripts themselves, except the Rust toolchain.
 SHELL := /bin/bash
 .NOTPARALLEL:
-.PHONY: fresh-cloud demo demo-down test test-rust test-client test-cloud soak lint bench docs sample toolchain build
+.PHONY: fresh-cloud demo demo-down test test-rust test-client test-cloud soak lint bench docs sample toolchain build deb
 
 demo: build
 	@devstack/demo/up
@@ -46,6 +46,10 @@ lint: lint-fast
 bench: toolchain
 	@cargo build --locked --release
 	@tests/bench/run
+
+# The Debian package, in target/deb.
+deb: toolchain
+	@packaging/deb
 
 docs: toolchain
 	@RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" cargo doc --locked --no-deps --workspace --document-private-items
