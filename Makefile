@@ -2,7 +2,7 @@
 # Everything that a bare Debian 12 machine lacks is installed by the scripts themselves, except the Rust toolchain.
 SHELL := /bin/bash
 .NOTPARALLEL:
-.PHONY: fresh-cloud demo demo-down test test-rust test-client test-cloud soak lint bench docs sample toolchain build
+.PHONY: fresh-cloud demo demo-down test test-rust test-client test-packaging test-cloud soak lint bench docs sample toolchain build deb
 
 demo: build
 	@devstack/demo/up
@@ -28,6 +28,10 @@ test-rust: toolchain
 test-client: toolchain
 	@client/run-tests
 
+# Not yet a part of `test`: it makes a root of its own, which takes minutes the first time.
+test-packaging: build
+	@tests/packaging/run
+
 test-cloud: build
 	@tests/cloud/run
 
@@ -46,6 +50,10 @@ lint: lint-fast
 bench: toolchain
 	@cargo build --locked --release
 	@tests/bench/run
+
+# The Debian package, in target/deb.
+deb: toolchain
+	@packaging/deb
 
 docs: toolchain
 	@RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" cargo doc --locked --no-deps --workspace --document-private-items
