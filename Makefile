@@ -2,7 +2,7 @@
 # Everything that a bare Debian 12 machine lacks is installed by the scripts themselves, except the Rust toolchain.
 SHELL := /bin/bash
 .NOTPARALLEL:
-.PHONY: fresh-cloud demo demo-down test test-rust test-client test-packaging test-cloud soak lint bench docs sample toolchain build deb
+.PHONY: fresh-cloud demo demo-down test test-rust test-client test-devstack test-packaging test-cloud soak lint bench docs sample toolchain build deb
 
 demo: build
 	@devstack/demo/up
@@ -17,7 +17,7 @@ toolchain:
 	@devstack/toolchain
 
 # All tests, the cloud's included. Suites that are longer run here as a seeded sample; RATOON_SEED repeats one.
-test: lint-fast fresh-cloud test-rust test-client test-cloud
+test: lint-fast fresh-cloud test-rust test-client test-devstack test-cloud
 
 fresh-cloud:
 	@tests/fresh-cloud
@@ -27,6 +27,9 @@ test-rust: toolchain
 
 test-client: toolchain
 	@client/run-tests
+
+test-devstack:
+	@tests/devstack/run
 
 # Not yet a part of `test`: it makes a root of its own, which takes minutes the first time.
 test-packaging: build

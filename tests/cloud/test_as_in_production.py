@@ -25,7 +25,7 @@ def test_a_user_of_ceph_has_the_rights_of_the_manual_and_no_more(user, pools, po
 
 def test_ratoon_has_the_roles_that_the_readme_asks_for_and_no_more(cloud):
     ask = cloud.admin.keystone
-    [ratoon] = ask('GET', '/users?name=ratoon')['users']
+    [ratoon] = ask('GET', '/users?name=ratoon&domain_id=default')['users']
     assignments = ask('GET', f'/role_assignments?user.id={ratoon["id"]}&include_names=true')['role_assignments']
     found = sorted((one['role']['name'], *(place.get('name', 'all') for place in one['scope'].values() if isinstance(place, dict)),
                     one['scope'].get('OS-INHERIT:inherited_to', 'here')) for one in assignments)
