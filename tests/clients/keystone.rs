@@ -81,7 +81,7 @@ async fn a_token_that_has_ended_counts_only_where_that_is_asked_for_and_what_is_
     body["token"]["expires_at"] = json!("2020-01-01T00:00:00.000000Z");
     on("GET", TOKENS).and(query_param("allow_expired", "1")).respond_with(answer(200, body)).mount(&server).await;
     on("GET", TOKENS)
-        .respond_with(answer(404, json!({"error": {"code": 404, "title": "Not Found"}})))
+        .respond_with(answer(404, json!({"error": {"code": 404, "title": "Not Found", "message": "no such token"}})))
         .mount(&server)
         .await;
     let keystone = Keystone::new(&wire::openstack(&server), Duration::from_secs(300));
