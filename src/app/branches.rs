@@ -51,10 +51,7 @@ impl App {
         let missing = || Error::not_found("Branch", id);
         let branch = self.store.branch(id).await?.ok_or_else(missing)?;
         let tree = self.tree_of(branch.server_id).await?;
-        if !caller.owns(&tree.record.project_id).await? {
-            return Err(missing());
-        }
-        caller.allow(Rule::ServerGet, &Target::of_project(&tree.record.project_id)).await?;
+        caller.allow_found(Rule::ServerGet, &Target::of_project(&tree.record.project_id), missing).await?;
         details(&tree).into_iter().find(|detail| detail.branch.id == id).ok_or_else(missing)
     }
 

@@ -21,10 +21,7 @@ impl App {
         caller.allow(Rule::OperationGet, &caller.own()).await?;
         let missing = || Error::not_found("Operation", id);
         let operation = self.store.operation(id).await?.ok_or_else(missing)?;
-        if !caller.owns(&operation.project_id).await? {
-            return Err(missing());
-        }
-        caller.allow(Rule::OperationGet, &(&operation).into()).await?;
+        caller.allow_found(Rule::OperationGet, &(&operation).into(), missing).await?;
         let events = self.store.events(id).await?;
         Ok((operation, events))
     }

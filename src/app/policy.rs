@@ -247,6 +247,17 @@ impl RequestContext {
         Ok(self.project_id == project_id || self.holds(Rule::AllProjects, &Target::of_project(project_id)).await?)
     }
 
+    /// Asks a rule of something that was found; to those who may not know of it, it is `missing`.
+    ///
+    /// # Errors
+    /// `missing`; as [`RequestContext::allow`].
+    pub async fn allow_found(&self, rule: Rule, target: &Target, missing: impl FnOnce() -> Error) -> Result<()> {
+        if !self.owns(&target.project_id).await? {
+            return Err(missing());
+        }
+        self.allow(rule, target).await
+    }
+
     /// Asks a rule.
     ///
     /// # Errors

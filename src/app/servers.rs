@@ -28,11 +28,11 @@ impl App {
     pub async fn server_tree(&self, caller: &RequestContext, id: ServerId) -> Result<ServerTree> {
         caller.allow(Rule::ServerGet, &caller.own()).await?;
         let tree = match self.store.tree(id).await? {
-            Some(tree) if caller.owns(&tree.record.project_id).await? => tree,
-            Some(_) => return Err(Error::not_found("Server", id)),
+            Some(tree) => tree,
             None => empty_tree(&self.visible_server(caller, id).await?),
         };
-        caller.allow(Rule::ServerGet, &Target::of_project(&tree.record.project_id)).await?;
+        let target = Target::of_project(&tree.record.project_id);
+        caller.allow_found(Rule::ServerGet, &target, || Error::not_found("Server", id)).await?;
         Ok(tree)
     }
 

@@ -69,10 +69,7 @@ impl App {
         caller.allow(Rule::SnapshotGet, &caller.own()).await?;
         let missing = || Error::not_found("Snapshot", id);
         let snapshot = self.store.snapshot(id).await?.ok_or_else(missing)?;
-        if !caller.owns(&snapshot.project_id).await? {
-            return Err(missing());
-        }
-        caller.allow(Rule::SnapshotGet, &(&snapshot).into()).await?;
+        caller.allow_found(Rule::SnapshotGet, &(&snapshot).into(), missing).await?;
         let tree = self.tree_of(snapshot.server_id).await?;
         SnapshotDetail::of(&tree, snapshot)
     }

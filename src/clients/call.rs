@@ -128,25 +128,26 @@ impl Call<'_> {
         );
         let (service, verb) = (self.service, self.method.to_string());
         let deadline = self.session.timeout;
+        let begin = clock::Instant::now();
         let work = async move {
-            let begin = clock::Instant::now();
             let outcome = self.send_within_deadline().await;
             let here = tracing::Span::current();
             here.record("duration_ms", u64::try_from(begin.elapsed().as_millis()).unwrap_or(u64::MAX));
-            measures::backend_asked(&service.to_string(), &verb, outcome.is_ok(), begin.elapsed());
             match &outcome {
                 Ok(answer) => tracing::debug!(status = answer.status.as_u16(), "{service} answered"),
                 Err(error) => tracing::debug!(error = %error, "the call to {service} failed"),
             }
             outcome
         };
-        match select(pin!(work.instrument(span)), pin!(clock::sleep(deadline))).await {
+        let outcome = match select(pin!(work.instrument(span)), pin!(clock::sleep(deadline))).await {
             Either::Left((outcome, _)) => outcome,
             Either::Right(_) => {
                 Err(Error::unavailable(format!("{service} did not answer within {} seconds.", deadline.as_secs_f32()))
                     .remedy(format!("Look at the load of {service} and of Keystone.")))
             }
-        }
+        };
+        measures::backend_asked(&service.to_string(), &verb, outcome.is_ok(), begin.elapsed());
+        outcome
     }
 
     async fn send_within_deadline(&self) -> Result<Answer> {

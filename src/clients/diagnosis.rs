@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use chrono::TimeDelta;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
+use url::Url;
 
 use super::keystone::{TokenFacts, own_token};
 use super::service::Service;
@@ -27,10 +28,8 @@ pub struct Trial {
 }
 
 /// An endpoint of Ratoon's own.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct OwnEndpoint {
-    /// public, internal or admin.
-    pub interface: String,
     /// Its region.
     pub region: Option<String>,
     /// URL.
@@ -61,16 +60,24 @@ fn catalog(session: &Session) -> super::call::Call<'_> {
     session.get(Service::Identity, &["auth", "catalog"])
 }
 
-/// Where the services are that we call: as the catalog says for our region and interface.
-pub async fn endpoints(openstack: &OpenStack) -> Vec<(String, Result<String>)> {
-    let session = openstack.admin();
+/// Where the services are that we call, as the catalog says for our region and interface, and the newest microversion of those
+/// that have some.
+pub async fn services(openstack: &OpenStack) -> Vec<(String, Result<(String, Option<String>)>)> {
     let mut found = vec![];
     for service in [Service::Compute, Service::BlockStorage, Service::Image] {
-        let url = session.auth.endpoint(session.client.inner(), service).await;
-        let url = url.map_err(|cause| super::fault::login_failure(service, session.scope(), cause));
-        found.push((service.to_string(), url.map(Into::into)));
+        found.push((service.to_string(), look_at(openstack.admin(), service).await));
     }
     found
+}
+
+async fn look_at(session: &Session, service: Service) -> Result<(String, Option<String>)> {
+    let failed = |cause| super::fault::login_failure(service, session.scope(), cause);
+    let url = session.auth.endpoint(session.client.inner(), service).await.map_err(failed)?;
+    let version = match service.version_header() {
+        Some(_) => Some(newest_version(session, service, url.clone()).await?),
+        None => None,
+    };
+    Ok((url.into(), version))
 }
 
 /// Ratoon's own endpoints in the catalog; none = it is not registered.
@@ -87,18 +94,11 @@ pub async fn own_endpoints(openstack: &OpenStack, service_type: &str) -> Result<
         #[serde(rename = "type")]
         kind: String,
         #[serde(default)]
-        endpoints: Vec<Endpoint>,
-    }
-    #[derive(Deserialize)]
-    struct Endpoint {
-        interface: String,
-        region: Option<String>,
-        url: String,
+        endpoints: Vec<OwnEndpoint>,
     }
     let body: Body = catalog(openstack.admin()).fetch().await?;
     let entries = body.catalog.into_iter().filter(|entry| entry.kind == service_type);
-    let endpoint = |it: Endpoint| OwnEndpoint { interface: it.interface, region: it.region, url: it.url };
-    Ok(entries.flat_map(|entry| entry.endpoints).map(endpoint).collect())
+    Ok(entries.flat_map(|entry| entry.endpoints).collect())
 }
 
 /// Whether an API of Ratoon's answers there.
@@ -168,11 +168,8 @@ pub async fn login_to(openstack: &OpenStack, project_id: &str) -> Result<()> {
     own_token(&openstack.project(project_id).await?).await.map(|_| ())
 }
 
-/// The newest microversion of a service, as its root says it.
-///
-/// # Errors
-/// Those of every call; `Backend` when the root says no version.
-pub async fn newest_version(openstack: &OpenStack, service: &str) -> Result<String> {
+/// The newest microversion of a service, as the document of its version says it.
+async fn newest_version(session: &Session, service: Service, mut url: Url) -> Result<String> {
     #[derive(Deserialize)]
     struct Body {
         version: Option<Version>,
@@ -184,19 +181,21 @@ pub async fn newest_version(openstack: &OpenStack, service: &str) -> Result<Stri
         #[serde(default)]
         version: String,
     }
-    let session = openstack.admin();
-    let service = if service == "Nova" { Service::Compute } else { Service::BlockStorage };
-    let failed = |cause| super::fault::login_failure(service, session.scope(), cause);
-    let mut url = session.auth.endpoint(session.client.inner(), service).await.map_err(failed)?;
-    // Cinder's may end with a project's id; the version's own document stands before it.
+    // Cinder's URL may end with a project's id; the document stands before it.
     let path = url.path().to_owned();
     let end = path.rfind("/v").map_or(path.len(), |at| path[at + 1..].find('/').map_or(path.len(), |end| at + 1 + end));
     url.set_path(&format!("{}/", &path[..end]));
+    let failed = |cause| super::fault::login_failure(service, session.scope(), cause);
     let token = session.auth.token(session.client.inner()).await.map_err(failed)?;
     let request = session.client.inner().get(url).header("x-auth-token", token).timeout(session.timeout);
-    let no_answer =
-        |cause: reqwest::Error| Error::unavailable(format!("{service} does not tell its version.")).source(cause);
-    let body: Body = request.send().await.map_err(no_answer)?.json().await.map_err(no_answer)?;
+    let untold = || Error::backend(format!("{service} does not tell its version."));
+    let body: Body = request
+        .send()
+        .await
+        .map_err(|cause| untold().source(cause))?
+        .json()
+        .await
+        .map_err(|cause| untold().source(cause))?;
     let told = body.version.into_iter().chain(body.versions).map(|it| it.version).find(|version| !version.is_empty());
-    told.ok_or_else(|| Error::backend(format!("{service} does not tell its version.")))
+    told.ok_or_else(untold)
 }

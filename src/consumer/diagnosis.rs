@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures::StreamExt;
-use lapin::ExchangeKind;
-use lapin::options::{BasicConsumeOptions, ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
+use lapin::options::{BasicConsumeOptions, QueueBindOptions, QueueDeclareOptions};
 use lapin::types::FieldTable;
 
 use super::envelope::open;
 use super::link::{Link, Refusal};
+use super::topology::look_for_exchange;
 use super::{BrokerHost, ListenerSettings};
 use crate::clock;
 use crate::error::{Error, Result};
@@ -36,10 +36,8 @@ pub async fn connect(settings: &ListenerSettings, host: &BrokerHost) -> Result<L
 /// # Errors
 /// When the broker does not answer, or refuses to tell.
 pub async fn has_exchange(link: &Link, exchange: &str) -> Result<bool> {
-    let passive = ExchangeDeclareOptions { passive: true, ..ExchangeDeclareOptions::default() };
     let channel = link.channel().await?;
-    let look = channel.exchange_declare(exchange.into(), ExchangeKind::Topic, passive, FieldTable::default());
-    told(link.may("look for an exchange", look).await?).map(|found| found.is_some())
+    told(look_for_exchange(link, &channel, exchange).await?).map(|found| found.is_some())
 }
 
 /// A queue; `None` if it is not there.

@@ -52,6 +52,17 @@ pub struct Topology {
     pub soon: Duration,
 }
 
+/// Whether an exchange is there; the broker's words, if not. It is never made.
+pub(super) async fn look_for_exchange(
+    link: &Link,
+    channel: &Channel,
+    exchange: &str,
+) -> Result<std::result::Result<(), Refusal>> {
+    let passive = ExchangeDeclareOptions { passive: true, ..ExchangeDeclareOptions::default() };
+    let look = channel.exchange_declare(exchange.into(), ExchangeKind::Topic, passive, FieldTable::default());
+    link.may("look for an exchange", look).await
+}
+
 impl Topology {
     /// Name of the queue of what cannot be read.
     #[must_use]
@@ -130,9 +141,7 @@ impl Topology {
     }
 
     async fn bind_one(&self, link: &Link, channel: &Channel, exchange: &str) -> Result<Option<Refusal>> {
-        let passive = ExchangeDeclareOptions { passive: true, ..ExchangeDeclareOptions::default() };
-        let look = channel.exchange_declare(exchange.into(), ExchangeKind::Topic, passive, FieldTable::default());
-        if let Err(refusal) = link.may("look for an exchange", look).await? {
+        if let Err(refusal) = look_for_exchange(link, channel, exchange).await? {
             return Ok(Some(refusal));
         }
         for key in self.keys() {

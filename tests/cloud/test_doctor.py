@@ -118,6 +118,16 @@ def test_without_an_engine_what_is_asked_for_waits(clinic):
     assert 'None has come yet' in findings.of('notifications', 'warning')[0]
 
 
+def test_an_engine_that_was_killed_is_not_taken_for_one_at_work(clinic):
+    assert clinic.ask().of('engines', 'ok')
+    clinic.process.kill()
+    try:
+        findings = clinic.ask()
+        assert not findings.of('engines', 'ok') and 'No sign of life comes from 1 of 1' in findings.of('engines', 'warning')[0]
+    finally:
+        clinic.process.start()
+
+
 def test_an_api_that_does_not_answer_where_the_catalog_sends_people_is_an_error(clinic):
     clinic.process.stop()
     try:

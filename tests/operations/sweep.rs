@@ -1,8 +1,13 @@
 //! The sweep: lost heads of servers that rest, of servers that Nova is at work on, and of servers that are gone.
 
-use ratoon::background::sweep::{Progress, sweep};
+use std::sync::Arc;
+use std::time::Duration;
+
+use ratoon::background::sweep::{self, Progress, sweep};
 use ratoon::domain::server::ServerStatus;
+use ratoon::drivers::fake::faults::{Harm, When, Which};
 use ratoon::error::{Kind, Result};
+use tokio::sync::watch;
 
 use crate::lab::Lab;
 
@@ -28,6 +33,19 @@ async fn swept(lab: &Lab) -> Result<()> {
 
 fn has_its_disk(lab: &Lab) -> bool {
     lab.cloud.live_bytes(lab.server).iter().any(|(key, _)| key == "disk")
+}
+
+#[tokio::test]
+async fn a_sweep_that_waits_for_nova_does_not_keep_the_service_from_stopping() {
+    let lab = Lab::with_a_server().await;
+    lab.capture("a").await;
+    lab.cloud.plan_fault(Which::Named("locked_servers", 1), When::Before, Harm::Death);
+    let (stop, stopped) = watch::channel(false);
+    let world = Arc::new(lab.world_of_another_process().await);
+    let sweeping = tokio::spawn(sweep::run(world, lab.app.clone(), Duration::from_millis(1), stopped));
+    lab.cloud.died().await; // the answer never comes
+    stop.send(true).unwrap();
+    tokio::time::timeout(Duration::from_secs(30), sweeping).await.expect("it ends").unwrap();
 }
 
 #[tokio::test]

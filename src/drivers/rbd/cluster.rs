@@ -82,7 +82,7 @@ impl Cluster {
         })?;
         let shared = self.shared.clone();
         let asked = Instant::now();
-        let mut wait = Wait { shared: self.shared.clone(), since: asked, answered: false };
+        let mut wait = Wait { shared: self.shared.clone(), doing, since: asked, answered: false, succeeded: false };
         let thread = tokio::task::spawn_blocking(move || {
             // The thread's, not the future's: threads that hang are counted.
             let _permit = permit;
@@ -90,7 +90,7 @@ impl Cluster {
         });
         let result = thread.await;
         wait.answered = true;
-        measures::backend_asked("Ceph", doing, matches!(result, Ok(Ok(_))), asked.elapsed());
+        wait.succeeded = matches!(result, Ok(Ok(_)));
         result.map_err(|error| Error::internal(format!("Cannot {doing}: the thread died.")).source(error))?
     }
 
@@ -128,17 +128,24 @@ impl Cluster {
     }
 }
 
-/// Waits for an act, and notices when its caller gives it up.
-struct Wait {
+/// Waits for an act, measures it, and notices when its caller gives it up.
+struct Wait<'a> {
     shared: Arc<Shared>,
+    doing: &'a str,
     since: Instant,
     answered: bool,
+    succeeded: bool,
 }
 
-impl Drop for Wait {
+impl Drop for Wait<'_> {
     fn drop(&mut self) {
-        // One that was given up early, because its request was, says nothing about the connection.
-        if !self.answered && self.since.elapsed() >= self.shared.patience() {
+        let elapsed = self.since.elapsed();
+        // One that was given up early, because its request was, says nothing about Ceph.
+        let given_up = !self.answered && elapsed >= self.shared.patience();
+        if self.answered || given_up {
+            measures::backend_asked("Ceph", self.doing, self.succeeded, elapsed);
+        }
+        if given_up {
             tracing::warn!("an act on Ceph was given up: the next one gets another connection");
             // Whoever connects holds the lock, and to let go of a connection asks Ceph: neither is for an async thread.
             self.shared.given_up.fetch_add(1, Ordering::SeqCst);
@@ -170,7 +177,8 @@ impl Shared {
             && let Some(doubtful) = slot.connection.take()
         {
             // To let go of it may take as long as what hangs on it.
-            std::thread::spawn(move || drop(doubtful));
+            let letting_go = std::thread::Builder::new().spawn(move || drop(doubtful));
+            drop(letting_go); // where there is no thread for it, it has been let go of here
         }
         if let Some(connection) = &slot.connection {
             return Ok(connection.clone());

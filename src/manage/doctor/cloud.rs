@@ -77,13 +77,10 @@ async fn clock(openstack: &OpenStack, report: &mut Report) {
 }
 
 async fn catalog(openstack: &OpenStack, settings: &Settings, report: &mut Report) {
-    for (service, endpoint) in diagnosis::endpoints(openstack).await {
-        match endpoint {
-            Ok(url) if service == "Glance" => report.ok("catalog", format!("{service} is at {url}.")),
-            Ok(url) => match diagnosis::newest_version(openstack, &service).await {
-                Ok(version) => report.ok("catalog", format!("{service} is at {url}, microversion {version}.")),
-                Err(error) => report.fail("catalog", &error),
-            },
+    for (service, found) in diagnosis::services(openstack).await {
+        match found {
+            Ok((url, None)) => report.ok("catalog", format!("{service} is at {url}.")),
+            Ok((url, Some(version))) => report.ok("catalog", format!("{service} is at {url}, microversion {version}.")),
             Err(error) => report.fail("catalog", &error),
         }
     }
@@ -157,7 +154,7 @@ async fn customers(openstack: &OpenStack, projects: &BTreeSet<String>, report: &
             "projects",
             format!(
                 "It may act in {open} of {} projects that have servers.{left_out}",
-                open.max(projects.len().min(PROJECTS_MAX))
+                projects.len().min(PROJECTS_MAX)
             ),
         );
     }

@@ -1,10 +1,17 @@
 //! The database: whether it answers, has our schema, and whether an engine is at work.
 
+use std::time::Duration;
+
+use super::PATIENCE;
 use super::report::Report;
+use crate::clock::{Instant, sleep};
 use crate::config::Settings;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::parts::store_config;
 use crate::store::Store;
+use crate::store::engines::EngineRecord;
+
+const START: &str = "Start `ratoon engine`, and look at its log.";
 
 /// Looks; the store, if it can be used.
 pub(super) async fn look(settings: &Settings, report: &mut Report) -> Option<Store> {
@@ -18,36 +25,57 @@ pub(super) async fn look(settings: &Settings, report: &mut Report) -> Option<Sto
         }
     };
     report.ok("database", format!("{kind} answers."));
-    match schema(&store).await {
-        Ok(version) => report.ok("schema", format!("It is {version}, as this binary needs it.")),
+    match store.check_schema().await {
+        Ok(()) => report.ok("schema", format!("It is {}, as this binary needs it.", Store::schema_needed())),
         Err(error) => {
             report.fail("schema", &error);
             return None;
         }
     }
-    match store.engines().await {
-        Ok(engines) if engines.is_empty() => report.warn(
-            "engines",
-            "No engine is at work: what is asked for waits.",
-            "Start `ratoon engine`, and look at its log.",
-        ),
-        Ok(engines) => {
-            let hosts: Vec<_> = engines.iter().map(|engine| engine.host.as_str()).collect();
-            report.ok("engines", format!("{} entered: {}.", hosts.len(), hosts.join(", ")));
-        }
-        Err(error) => report.fail("engines", &error),
-    }
     Some(store)
 }
 
-async fn schema(store: &Store) -> Result<String> {
-    let (found, needed) = (store.schema_version().await?.pop(), Store::schema_needed());
-    match found {
-        Some(found) if found == needed => Ok(found),
-        found => Err(Error::conflict(format!(
-            "It is {}, and this binary needs {needed}.",
-            found.unwrap_or_else(|| "empty".into())
-        ))
-        .remedy("Run `ratoon manage db upgrade`; where the database is the newer one, run the newer Ratoon instead.")),
+/// The engines that have entered, to be looked at twice.
+pub(super) struct Roll {
+    engines: Result<Vec<EngineRecord>>,
+    at: Instant,
+}
+
+impl Roll {
+    /// The first look.
+    pub(super) async fn call(store: &Store) -> Self {
+        Self { engines: store.engines().await, at: Instant::now() }
+    }
+
+    /// The second: whoever lives has shown it since.
+    pub(super) async fn again(self, store: &Store, heartbeat: Duration, report: &mut Report) {
+        let before = match self.engines {
+            Ok(engines) => engines,
+            Err(error) => return report.fail("engines", &error),
+        };
+        if before.is_empty() {
+            return report.warn("engines", "No engine is at work: what is asked for waits.", START);
+        }
+        sleep((2 * heartbeat).min(PATIENCE).saturating_sub(self.at.elapsed())).await;
+        let now = match store.engines().await {
+            Ok(engines) => engines,
+            Err(error) => return report.fail("engines", &error),
+        };
+        let lives = |engine: &EngineRecord| now.iter().any(|it| it.id == engine.id && it.beats != engine.beats);
+        let (living, silent): (Vec<_>, Vec<_>) = before.into_iter().partition(lives);
+        let hosts =
+            |engines: &[EngineRecord]| engines.iter().map(|engine| engine.host.as_str()).collect::<Vec<_>>().join(", ");
+        if !silent.is_empty() {
+            let says = format!(
+                "No sign of life comes from {} of {} engines: {}.",
+                silent.len(),
+                silent.len() + living.len(),
+                hosts(&silent)
+            );
+            report.warn("engines", says, START);
+        }
+        if !living.is_empty() {
+            report.ok("engines", format!("{} at work: {}.", living.len(), hosts(&living)));
+        }
     }
 }

@@ -20,6 +20,7 @@ mod database;
 mod report;
 mod storage;
 
+use database::Roll;
 use report::{Report, Verdict};
 
 /// Longest wait for one answer of a service: an operator sits before the screen.
@@ -55,12 +56,19 @@ pub(super) async fn run(settings: &Settings, command: Doctor) -> Result<()> {
 async fn look(settings: &Settings, command: &Doctor, report: &mut Report) {
     configuration(settings, report);
     let store = database::look(settings, report).await;
+    let roll = match &store {
+        Some(store) => Some(Roll::call(store).await),
+        None => None,
+    };
     match openstack(settings) {
         Ok(openstack) => cloud::look(&openstack, settings, report).await,
         Err(error) => report.fail("keystone", &error),
     }
     broker::look(settings, store.as_ref(), Duration::from_secs(command.listen), report).await;
     storage::look(settings, report).await;
+    if let (Some(store), Some(roll)) = (&store, roll) {
+        roll.again(store, settings.engine.heartbeat, report).await;
+    }
 }
 
 fn configuration(settings: &Settings, report: &mut Report) {

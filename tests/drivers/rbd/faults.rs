@@ -128,5 +128,7 @@ async fn after_an_act_that_hangs_the_next_one_gets_another_connection() {
     });
     assert_eq!(hanging.await.unwrap_err().kind(), Kind::Unavailable);
     assert_ne!(cluster.run("ask", client_id).await.unwrap(), first);
+    let counted = "ratoon_backend_duration_seconds_count{backend=\"Ceph\",act=\"hang\",outcome=\"error\"} 1";
+    assert!(ratoon::measures::render(None).lines().any(|line| line == counted), "what hangs is what is looked for");
     drop(release);
 }

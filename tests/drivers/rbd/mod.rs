@@ -12,3 +12,4 @@ mod prepare;
 mod snapshot;
 mod swap;
 mod takeover;
+mod trial;
