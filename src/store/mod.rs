@@ -11,12 +11,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use migrations::Migrator;
 use sea_orm::{
     ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr,
     IsolationLevel, SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait, sqlx,
 };
-use sea_orm_migration::MigratorTrait;
 use tokio::sync::Notify;
 
 use crate::error::{Error, Kind, Result};
@@ -28,6 +26,7 @@ pub mod inbox;
 pub mod layers;
 pub mod operations;
 mod rows;
+mod schema;
 pub mod servers;
 pub mod snapshots;
 pub mod trees;
@@ -100,7 +99,7 @@ impl Store {
             // Whatever charset the URL names: the tables hold all of Unicode.
             options.map_sqlx_mysql_opts(|options| options.charset("utf8mb4"));
             options.map_sqlx_mysql_pool_opts(move |pool| {
-                pool.after_connect(move |connection, _| Box::pin(mariadb_session(connection, seconds)))
+                pool.after_connect(move |connection, _| Box::pin(mysql_session(connection, seconds)))
             });
             options
         };
@@ -115,49 +114,6 @@ impl Store {
         let write = connect(if is_sqlite { 1 } else { config.connections_max }).await?;
         let read = if is_sqlite { connect(config.connections_max).await? } else { write.clone() };
         Ok(Self { read, write, begun: Arc::default() })
-    }
-
-    /// Brings the schema to the version of this binary. Returns the names of the changes made.
-    ///
-    /// # Errors
-    /// When a change fails, or the schema is newer than this binary.
-    pub async fn migrate(&self) -> Result<Vec<String>> {
-        let pending: Vec<String> = Migrator::get_pending_migrations(&self.write)
-            .await
-            .map_err(newer_or_broken)?
-            .iter()
-            .map(|change| change.name().to_owned())
-            .collect();
-        Migrator::up(&self.write, None).await.map_err(newer_or_broken)?;
-        Ok(pending)
-    }
-
-    /// Refuses a schema that is not exactly this binary's.
-    ///
-    /// # Errors
-    /// [`Kind::Conflict`] with the remedy.
-    pub async fn check_schema(&self) -> Result<()> {
-        let pending = Migrator::get_pending_migrations_read_only(&self.write).await.map_err(newer_or_broken)?;
-        if pending.is_empty() {
-            return Ok(());
-        }
-        Err(Error::conflict(format!("The database's schema is {} change(s) behind this binary.", pending.len()))
-            .remedy("Run: ratoon manage db upgrade"))
-    }
-
-    /// Names of the changes that the schema has, oldest first.
-    ///
-    /// # Errors
-    /// When the database does not answer.
-    pub async fn schema_version(&self) -> Result<Vec<String>> {
-        let applied = Migrator::get_applied_migrations_read_only(&self.write).await.map_err(newer_or_broken)?;
-        Ok(applied.iter().map(|change| change.name().to_owned()).collect())
-    }
-
-    /// Name of the newest change that this binary knows.
-    #[must_use]
-    pub fn schema_needed() -> String {
-        Migrator::migrations().last().map(|change| change.name().to_owned()).unwrap_or_default()
     }
 
     /// Whether the database answers.
@@ -228,25 +184,21 @@ fn mariadb_query(query: &str) -> String {
 
 /// Limits waits for locks and idle transactions (whose locks would outlive a host that has died), and has values that do not
 /// fit refused instead of cut.
-async fn mariadb_session(
+async fn mysql_session(
     connection: &mut sqlx::MySqlConnection,
     lock_seconds: u64,
 ) -> std::result::Result<(), sqlx::Error> {
+    use sqlx::Executor;
+    let version: String = sqlx::query_scalar("SELECT VERSION()").fetch_one(&mut *connection).await?;
+    // MySQL ends sessions that stand still, in a transaction or not; the pool opens others.
+    let idle = if version.contains("MariaDB") { "idle_transaction_timeout" } else { "wait_timeout" };
     let settings = format!(
         "SET SESSION innodb_lock_wait_timeout = {lock_seconds}, lock_wait_timeout = {lock_seconds}, \
-         idle_transaction_timeout = {TRANSACTION_SECONDS}, tx_isolation = 'READ-COMMITTED', \
-         sql_mode = CONCAT(@@sql_mode, ',STRICT_TRANS_TABLES')"
+         {idle} = {TRANSACTION_SECONDS}, sql_mode = CONCAT(@@sql_mode, ',STRICT_TRANS_TABLES')"
     );
-    sqlx::Executor::execute(connection, sqlx::AssertSqlSafe(settings)).await.map(|_| ())
-}
-
-fn newer_or_broken(error: DbErr) -> Error {
-    let text = error.to_string();
-    if text.contains("missing") {
-        return Error::conflict("The database's schema is newer than this binary.")
-            .remedy("Install the version of Ratoon that made it, or a later one.");
-    }
-    database_error(error)
+    connection.execute(sqlx::AssertSqlSafe(settings)).await?;
+    // As a statement, since the variable has one name in MariaDB and another in MySQL.
+    connection.execute("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED").await.map(|_| ())
 }
 
 /// What a database error means to the rest of the house.

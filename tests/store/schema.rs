@@ -34,6 +34,24 @@ async fn only_a_schema_of_this_very_version_is_served() {
 }
 
 #[tokio::test]
+async fn of_upgrades_that_begin_at_once_one_does_all_and_the_others_find_nothing_to_do() {
+    let database = TestDatabase::empty().await;
+    let mut upgrades = tokio::task::JoinSet::new();
+    for _ in 0..4 {
+        let store = database.open(2, Duration::from_secs(30)).await;
+        upgrades.spawn(async move { store.migrate().await });
+    }
+    let mut made = vec![];
+    while let Some(upgrade) = upgrades.join_next().await {
+        made.push(upgrade.unwrap().unwrap());
+    }
+    made.sort_by_key(Vec::len);
+    assert_eq!(made.pop().unwrap(), CHANGES);
+    assert_eq!(made.concat(), Vec::<String>::new());
+    opened(&database).await.check_schema().await.unwrap();
+}
+
+#[tokio::test]
 async fn what_an_earlier_schema_held_is_there_after_an_upgrade() {
     for changes in 1..CHANGES.len() {
         let database = TestDatabase::empty().await;
