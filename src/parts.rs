@@ -140,6 +140,7 @@ pub(crate) fn api_settings(settings: &Settings) -> ApiSettings {
     ApiSettings {
         workers: settings.api.workers,
         public_endpoint: settings.api.public_endpoint.clone(),
+        proxy_headers: settings.api.enable_proxy_headers_parsing,
         limit_max: u64::from(settings.api.max_limit),
         body_bytes_max: settings.api.max_request_body_size,
         request_timeout: settings.api.request_timeout,

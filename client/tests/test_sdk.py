@@ -40,6 +40,14 @@ def test_the_microversion_is_asked_for(conn, cloud):
     assert set(asked.values()) == {"server-snapshot 1.0"}
 
 
+def test_a_capture_may_be_named_so_that_it_can_be_asked_for_again(conn, cloud):
+    conn.server_snapshot.create_snapshot(server_id=bodies.SERVER, client_token="t-1")
+    assert cloud.requests[-1][3] == {
+        "snapshot": {"server_id": bodies.SERVER},
+        "client_token": "t-1",
+    }
+
+
 def test_lists_follow_pages(conn, cloud):
     cloud.page = 1
     assert [one.name for one in conn.server_snapshot.snapshots()] == [

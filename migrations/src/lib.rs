@@ -10,6 +10,7 @@ mod m0001_initial;
 mod m0002_inbox;
 mod m0003_guard;
 mod m0004_image;
+mod m0005_client_tokens;
 mod schema;
 
 /// All changes, oldest first.
@@ -23,6 +24,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0002_inbox::Migration),
             Box::new(m0003_guard::Migration),
             Box::new(m0004_image::Migration),
+            Box::new(m0005_client_tokens::Migration),
         ]
     }
 }

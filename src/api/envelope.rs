@@ -3,7 +3,7 @@
 
 use std::cell::RefCell;
 
-use actix_web::body::{BoxBody, MessageBody};
+use actix_web::body::{BodySize, BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header::{CONTENT_TYPE, HeaderValue, VARY};
 use actix_web::http::{Method, StatusCode};
@@ -55,15 +55,18 @@ pub async fn envelope(
     let id = format!("req-{}", Uuid::new_v4());
     let given = global_id(&request);
     let global = given.clone().unwrap_or_else(|| id.clone());
-    let authenticate_uri = request
-        .app_data::<web::Data<ApiState>>()
-        .map(|state| state.settings.authenticate_uri.clone())
-        .unwrap_or_default();
+    let settings = request.app_data::<web::Data<ApiState>>().map(|state| &state.settings);
+    let authenticate_uri = settings.map(|settings| settings.authenticate_uri.clone()).unwrap_or_default();
+    let client = match settings {
+        Some(settings) if settings.proxy_headers => request.connection_info().realip_remote_addr().map(str::to_owned),
+        _ => request.peer_addr().map(|address| address.ip().to_string()),
+    }
+    .unwrap_or_default();
     let ids = RequestIds { id: id.clone(), global: global.clone(), authenticate_uri };
     request.extensions_mut().insert(ids.clone());
     let span = telemetry::request_span(&id, given.as_deref());
     let begun = clock::Instant::now();
-    let line = format!("{} {}", request.method(), request.path());
+    let line = format!("{} {}", request.method(), request.uri());
     let work = async move {
         let mut response = match version::negotiate(request.headers()) {
             // Handlers' and extractors' errors are responses already; the request must not be cloned before.
@@ -95,7 +98,11 @@ pub async fn envelope(
         headers.insert(VARY, HeaderValue::from_static("OpenStack-API-Version"));
         let elapsed = begun.elapsed();
         let elapsed_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
-        tracing::info!(status = response.status().as_u16(), elapsed_ms, "{line}");
+        let bytes = match response.response().body().size() {
+            BodySize::Sized(bytes) => bytes,
+            BodySize::None | BodySize::Stream => 0,
+        };
+        tracing::info!(status = response.status().as_u16(), bytes, elapsed_ms, client, "{line}");
         let route = response.request().match_pattern().unwrap_or_else(|| "other".into());
         measures::request_answered(method(response.request().method()), &route, response.status().as_u16(), elapsed);
         Ok(response)

@@ -35,8 +35,10 @@ use crate::policy::{PolicyFiles, RemoteCheck};
 pub struct ApiSettings {
     /// Threads.
     pub workers: usize,
-    /// What links begin with; from the request where absent.
+    /// What links begin with; the request's own host where absent.
     pub public_endpoint: Option<String>,
+    /// Whether what a proxy says of the caller is believed.
+    pub proxy_headers: bool,
     /// Longest page of a list.
     pub limit_max: u64,
     /// Largest request body in bytes.

@@ -1,6 +1,7 @@
 //! Pages of lists: `limit`, `marker`, `sort`, and the link to the next page.
 
 use actix_web::HttpRequest;
+use actix_web::http::header::HOST;
 use serde_json::{Value, json};
 use url::form_urlencoded;
 
@@ -124,9 +125,13 @@ impl Query {
 pub fn base(state: &ApiState, request: &HttpRequest) -> String {
     match &state.settings.public_endpoint {
         Some(endpoint) => endpoint.trim_end_matches('/').to_owned(),
-        None => {
+        None if state.settings.proxy_headers => {
             let connection = request.connection_info();
             format!("{}://{}", connection.scheme(), connection.host())
+        }
+        None => {
+            let host = request.headers().get(HOST).and_then(|host| host.to_str().ok());
+            format!("http://{}", host.unwrap_or_else(|| request.app_config().host()))
         }
     }
 }

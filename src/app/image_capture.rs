@@ -185,7 +185,7 @@ async fn capture_beside(app: &App, server: &ServerFacts, mode: CaptureMode, it: 
     let mut caller = RequestContext::service(&server.project_id);
     caller.user_id = action.and_then(|action| action.user_id).unwrap_or_default();
     // Whoever was quicker has changed the tree, or holds the server: looked at again, it is clear what is left to do.
-    let begun = app.begin_capture(&caller, node, &look, &plan).await;
+    let begun = app.begin_capture(&caller, node, &look, &plan, None).await;
     let (snapshot, operation) = begun.map_err(|error| if is_refusal(&error) { error.retryable() } else { error })?;
     tracing::info!(server_id = %id, request_id = %it.request, snapshot_id = %snapshot.id, operation_id = %operation, amid,
         "a snapshot is made beside an image of Nova's");

@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
+use super::client_token::NamedRequest;
 use super::look::Look;
 use super::plan_view::PlanView;
 use super::policy::{Rule, Target};
@@ -12,11 +13,13 @@ use crate::domain::disk::DiskSnapshot;
 use crate::domain::operation::{Operation, OperationStatus};
 use crate::domain::plan::BranchChoice;
 use crate::domain::plan::capture::{self, CapturePlan, CaptureRequest, CaptureWorld};
+use crate::domain::server::ServerFacts;
 use crate::domain::snapshot::{Beside, Branch, Consistency, ConsistencyRecord, Snapshot, SnapshotStatus};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::ids::{BranchId, DiskSnapshotId, OperationId, ProjectId, ServerId, SnapshotId};
 use crate::operations::snapshot_create::{KIND, Params, STEPS};
 use crate::operations::{Step, untyped};
+use crate::store::client_tokens::ClientToken;
 use crate::store::trees::TreeChange;
 
 /// Longest pause that a caller may ask for, in milliseconds.
@@ -41,6 +44,8 @@ pub struct CreateSnapshot {
     pub dry_run: bool,
     /// The tree must still be of this generation.
     pub tree_generation: Option<i64>,
+    /// The caller's own name for this request: under it a server is captured once, however often that is asked for.
+    pub client_token: Option<String>,
 }
 
 impl App {
@@ -62,8 +67,33 @@ impl App {
         if pause_limit_ms > PAUSE_LIMIT_MS_MAX {
             return Err(Error::bad_field("pause_limit_ms", format!("pause_limit_ms is at most {PAUSE_LIMIT_MS_MAX}.")));
         }
+        let named = NamedRequest::of(&request)?.filter(|_| !request.dry_run);
         let server = self.visible_server(caller, request.server_id).await?;
         caller.allow(Rule::SnapshotCreate, &Target::of_project(&server.project_id)).await?;
+        let id = server.id;
+        if let Some(named) = &named
+            && let Some(begun) = self.begun_before(id, named).await?
+        {
+            return Ok(Answer::Accepted(begun));
+        }
+        let answer = self.capture(caller, request, pause_limit_ms, server, named.as_ref()).await;
+        match (answer, &named) {
+            // The same request, sent again before the first one was answered, may be what is in the way.
+            (Err(error), Some(named)) if error.kind() == Kind::Conflict => {
+                self.begun_before(id, named).await?.map(Answer::Accepted).ok_or(error)
+            }
+            (answer, _) => answer,
+        }
+    }
+
+    async fn capture(
+        &self,
+        caller: &RequestContext,
+        request: CreateSnapshot,
+        pause_limit_ms: u64,
+        server: ServerFacts,
+        named: Option<&NamedRequest>,
+    ) -> Result<Answer<(Snapshot, OperationId)>> {
         let look = self.look(server, &request.exclude_disks).await?;
         look.must_be_free(request.tree_generation)?;
         let exclude = request.exclude_disks.iter().filter(|word| !look.is_left_out(word)).cloned().collect();
@@ -80,7 +110,7 @@ impl App {
             pause_limit_ms,
             image: None,
         };
-        let (snapshot, operation) = self.begin_capture(caller, node, &look, &plan).await?;
+        let (snapshot, operation) = self.begin_capture(caller, node, &look, &plan, named).await?;
         let snapshot = self.store.snapshot(snapshot.id).await?.unwrap_or(snapshot);
         Ok(Answer::Accepted((snapshot, operation)))
     }
@@ -124,9 +154,15 @@ impl App {
         node: NewNode,
         look: &Look,
         plan: &CapturePlan,
+        named: Option<&NamedRequest>,
     ) -> Result<(Snapshot, OperationId)> {
-        let (snapshot, change, params) = rows(caller, node, look, plan);
+        let (snapshot, mut change, params) = rows(caller, node, look, plan);
         let operation = new_operation(caller, &Subject::of(look), (KIND, &STEPS), snapshot.id, &params)?;
+        change.client_token = named.map(|named| ClientToken {
+            token: named.token.clone(),
+            digest: named.digest.clone(),
+            operation_id: operation.id,
+        });
         let generation = Some(look.tree.record.generation);
         self.store.begin_operation(&operation, &look.server.name, change, generation).await?;
         tracing::info!(operation_id = %operation.id, snapshot_id = %snapshot.id, server_id = %look.server.id, "capture accepted");

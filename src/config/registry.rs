@@ -65,6 +65,13 @@ const API: &[Opt] = &[
         "URL that links in answers start with, where a proxy hides it. Unset: the request's own Host.",
     )
     .choices(HTTP),
+    Opt::new(
+        "enable_proxy_headers_parsing",
+        Type::Bool,
+        "false",
+        "Believe Forwarded and X-Forwarded-For, -Proto, -Host: for links in answers, and for the client in the log. Only where \
+         nobody but a proxy that sets them can reach the API.",
+    ),
     Opt::new("max_limit", Type::Integer, "1000", "Longest page of a list; a longer one is cut to this.")
         .range(1, 100_000),
     Opt::new("max_request_body_size", Type::Integer, "114688", "Largest request body, in bytes.")

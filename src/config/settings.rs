@@ -71,6 +71,7 @@ pub struct Api {
     pub bind_port: u16,
     pub workers: usize,
     pub public_endpoint: Option<String>,
+    pub enable_proxy_headers_parsing: bool,
     pub max_limit: u32,
     pub max_request_body_size: usize,
     #[serde(deserialize_with = "seconds")]

@@ -20,6 +20,7 @@ use tokio::sync::Notify;
 use crate::error::{Error, Kind, Result};
 
 pub mod branches;
+pub mod client_tokens;
 pub mod engines;
 mod gauges;
 pub mod inbox;

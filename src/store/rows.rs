@@ -188,6 +188,25 @@ pub mod operation_event {
     impl ActiveModelBehavior for ActiveModel {}
 }
 
+pub mod client_token {
+    use sea_orm::entity::prelude::*;
+
+    #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+    #[sea_orm(table_name = "client_tokens")]
+    pub struct Model {
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub server_id: String,
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub token: String,
+        pub digest: String,
+        pub operation_id: String,
+        pub created_at: ChronoDateTime,
+    }
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub enum Relation {}
+    impl ActiveModelBehavior for ActiveModel {}
+}
+
 pub mod engine {
     use sea_orm::entity::prelude::*;
 

@@ -6,6 +6,7 @@
 use sea_orm::sea_query::Expr;
 use sea_orm::{ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter};
 
+use super::client_tokens::{self, ClientToken};
 use super::rows::{branch, server};
 use super::servers::ServerRecord;
 use super::{Store, branches, database_error, layers, servers, snapshots};
@@ -108,11 +109,16 @@ pub struct TreeChange {
     pub deleted: bool,
     /// The request of a rebuild that was dealt with.
     pub rebuild_seen: Option<String>,
+    /// The caller's own name for the request that begins this, which nobody may have used for this server before.
+    pub client_token: Option<ClientToken>,
 }
 
 /// Writes a change inside a transaction and checks the tree that results. Counts a generation.
 pub(super) async fn apply(connection: &impl ConnectionTrait, id: ServerId, change: &TreeChange) -> Result<()> {
     servers::lock(connection, id).await?;
+    if let Some(token) = &change.client_token {
+        client_tokens::take(connection, id, token).await?;
+    }
     for branch in &change.branches {
         branches::insert(connection, branch).await?;
     }

@@ -64,3 +64,13 @@ async fn a_wrong_method_is_told_the_right_ones() {
     assert_eq!(answer.header("allow"), "GET, POST");
     assert_eq!(answer.body["errors"][0]["code"], "server-snapshot.method_not_allowed");
 }
+
+#[tokio::test]
+async fn only_a_proxy_that_is_to_be_believed_says_what_links_begin_with() {
+    let said = [("x-forwarded-proto", "https"), ("x-forwarded-host", "cloud.example.org")];
+    for (house, believed) in [(House::open().await, false), (House::behind_a_proxy().await, true)] {
+        let answer = house.get_with("/", &said).await;
+        let expected = if believed { "https://cloud.example.org/v1/".to_owned() } else { format!("{}/v1/", house.url) };
+        assert_eq!(answer.body["versions"][0]["links"][0]["href"], expected, "{believed}");
+    }
+}

@@ -77,7 +77,7 @@ impl Probe for Calm {
 
 pub struct House {
     pub cloud: FakeCloud,
-    url: String,
+    pub url: String,
     client: Client,
     stop: watch::Sender<bool>,
     database: TestDatabase,
@@ -91,25 +91,49 @@ impl Drop for House {
     }
 }
 
+/// What differs between the services of the tests.
+struct How {
+    request_timeout: Duration,
+    authenticator: Arc<dyn Authenticator>,
+    service_token_roles_required: bool,
+    proxy_headers: bool,
+}
+
+impl Default for How {
+    fn default() -> Self {
+        Self {
+            request_timeout: Duration::from_secs(5),
+            authenticator: Arc::new(Tokens),
+            service_token_roles_required: true,
+            proxy_headers: false,
+        }
+    }
+}
+
 impl House {
     /// A service whose engine runs.
     pub async fn open() -> Self {
-        Self::build(true, Duration::from_secs(5), Arc::new(Tokens), true).await
+        Self::build(true, How::default()).await
     }
 
     /// A service whose engine is away: whatever is accepted stays queued.
     pub async fn without_engine() -> Self {
-        Self::build(false, Duration::from_secs(5), Arc::new(Tokens), true).await
+        Self::build(false, How::default()).await
     }
 
     /// A service that asks this one about tokens; whether a service token must have the role of a service.
     pub async fn judged_by(authenticator: Arc<dyn Authenticator>, service_token_roles_required: bool) -> Self {
-        Self::build(false, Duration::from_secs(5), authenticator, service_token_roles_required).await
+        Self::build(false, How { authenticator, service_token_roles_required, ..How::default() }).await
     }
 
     /// A service that waits half a second for a request to arrive, or for its database.
     pub async fn hasty() -> Self {
-        Self::build(false, Duration::from_millis(500), Arc::new(Tokens), true).await
+        Self::build(false, How { request_timeout: Duration::from_millis(500), ..How::default() }).await
+    }
+
+    /// A service that is told to believe its proxy.
+    pub async fn behind_a_proxy() -> Self {
+        Self::build(false, How { proxy_headers: true, ..How::default() }).await
     }
 
     /// Has the operator write this policy file, and the service look at it.
@@ -128,12 +152,8 @@ impl House {
         self.database.is_away().await
     }
 
-    async fn build(
-        engine: bool,
-        request_timeout: Duration,
-        authenticator: Arc<dyn Authenticator>,
-        service_token_roles_required: bool,
-    ) -> Self {
+    async fn build(engine: bool, how: How) -> Self {
+        let How { request_timeout, authenticator, service_token_roles_required, proxy_headers } = how;
         let (database, store) = TestDatabase::with_schema(4, request_timeout).await;
         let cloud = FakeCloud::new();
         let drivers = Drivers::new(vec![cloud.named(), cloud.attached()]);
@@ -204,6 +224,7 @@ impl House {
             settings: ApiSettings {
                 workers: 1,
                 public_endpoint: None,
+                proxy_headers,
                 limit_max: 100,
                 body_bytes_max: 10_000,
                 request_timeout,

@@ -1,6 +1,7 @@
 //! The API over real HTTP and a real database, with the cloud played in memory.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod client_tokens;
 #[path = "../databases/mod.rs"]
 mod databases;
 mod deletes;

@@ -250,6 +250,7 @@ impl Lab {
             exclude_disks: vec![],
             dry_run: false,
             tree_generation: None,
+            client_token: None,
         };
         how(&mut request);
         match self.app.create_snapshot(&self.caller(), request).await? {

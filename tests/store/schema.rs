@@ -10,7 +10,7 @@ use sea_orm_migration::MigratorTrait;
 
 use crate::databases::TestDatabase;
 
-const CHANGES: [&str; 4] = ["m0001_initial", "m0002_inbox", "m0003_guard", "m0004_image"];
+const CHANGES: [&str; 5] = ["m0001_initial", "m0002_inbox", "m0003_guard", "m0004_image", "m0005_client_tokens"];
 
 async fn opened(database: &TestDatabase) -> Store {
     database.open(2, Duration::from_secs(5)).await

@@ -41,9 +41,14 @@ class Proxy(proxy.Proxy):
     def get_snapshot(self, snapshot):
         return self._get(_snapshot.Snapshot, snapshot)
 
-    def create_snapshot(self, tree_generation=None, **attrs):
-        """Capture a server; `attrs` are the fields of the API's request."""
+    def create_snapshot(self, tree_generation=None, client_token=None, **attrs):
+        """Capture a server; `attrs` are the fields of the API's request.
+
+        The same request under the same `client_token`, as a UUID, captures the server once, however often it is sent.
+        """
         body = {"snapshot": attrs}
+        if client_token is not None:
+            body["client_token"] = client_token
         if tree_generation is not None:
             body["tree_generation"] = tree_generation
         return _snapshot.Snapshot()._post(self, "/snapshots", body)

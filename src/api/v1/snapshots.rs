@@ -30,6 +30,7 @@ struct CreateBody {
     #[serde(default)]
     dry_run: bool,
     tree_generation: Option<i64>,
+    client_token: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -220,6 +221,7 @@ pub async fn create(state: web::Data<ApiState>, caller: Caller, request: HttpReq
         exclude_disks: fields.exclude_disks,
         dry_run: body.dry_run,
         tree_generation: body.tree_generation,
+        client_token: body.client_token,
     };
     let answer = match state.app.create_snapshot(&caller.0, wanted).await {
         // The server is named in the body, not in the path.
