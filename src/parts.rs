@@ -115,6 +115,7 @@ pub(crate) fn app_settings(settings: &Settings) -> AppSettings {
         flatten_bytes_max: u64::from(settings.sweep.flatten_limit_mib) << 20,
         guard: settings.guard.enabled,
         keep_deleted: settings.guard.keep_deleted,
+        keep_history: settings.sweep.keep_history,
         listens: settings.events.enabled && settings.notifications_url().is_some(),
         capture: CaptureModes {
             cloud: capture_mode(settings.events.capture),

@@ -48,6 +48,8 @@ pub struct AppSettings {
     pub guard: bool,
     /// How long the tree of a deleted server is kept.
     pub keep_deleted: Duration,
+    /// How long operations that have ended, and rows of deleted snapshots, are kept; zero = for ever.
+    pub keep_history: Duration,
     /// Whether notifications are listened to.
     pub listens: bool,
     /// When nodes are captured beside images that Nova makes.

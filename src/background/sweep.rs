@@ -29,6 +29,8 @@ use crate::{clock, measures};
 const OVERLAP: chrono::TimeDelta = chrono::TimeDelta::minutes(2);
 /// A server that the sweep has found changed was named by a notification within this time, if notifications come at all.
 const LATELY: chrono::TimeDelta = chrono::TimeDelta::minutes(10);
+/// History grows slowly.
+const FORGET_EVERY: chrono::TimeDelta = chrono::TimeDelta::hours(1);
 /// Servers that the guard looks at at once.
 const LOOKS_AT_ONCE: usize = 4;
 
@@ -41,6 +43,8 @@ pub struct Progress {
     again: BTreeSet<ServerId>,
     /// Servers whose parked disks were measured, and nothing was worth flattening in a tree of this generation.
     measured: BTreeMap<ServerId, i64>,
+    /// When history was last forgotten.
+    forgot: Option<DateTime<Utc>>,
 }
 
 /// Sweeps again and again until `stop` turns true.
@@ -90,6 +94,7 @@ pub async fn sweep(world: &World, app: &App, progress: &mut Progress) -> Result<
         rotate_backups(app).await,
         tidy_trees(world).await,
         flatten_parked(app, progress).await,
+        forget_history(app, progress).await,
     ])
 }
 
@@ -185,6 +190,23 @@ async fn guard_one(app: &App, id: ServerId) -> Result<bool> {
     }
     let lately = clock::now() - LATELY;
     Ok(app.store.last_heard(id).await?.is_none_or(|at| at < lately))
+}
+
+/// Operations that have ended, and rows of deleted snapshots, when they are old.
+async fn forget_history(app: &App, progress: &mut Progress) -> Result<()> {
+    let now = clock::now();
+    if app.settings.keep_history.is_zero() || progress.forgot.is_some_and(|at| now - at < FORGET_EVERY) {
+        return Ok(());
+    }
+    let keep = chrono::TimeDelta::from_std(app.settings.keep_history).unwrap_or(chrono::TimeDelta::MAX);
+    let Some(before) = now.checked_sub_signed(keep) else { return Ok(()) };
+    let operations = app.store.forget_operations(before).await?;
+    let snapshots = app.store.forget_snapshots(before).await?;
+    if operations + snapshots > 0 {
+        tracing::info!(operations, deleted_snapshots = snapshots, "history older than {before} is forgotten");
+    }
+    progress.forgot = Some(now);
+    Ok(())
 }
 
 /// Trees of servers that Nova has not known for long.

@@ -296,6 +296,14 @@ const SWEEP: &[Opt] = &[
     Opt::new("interval_seconds", Type::Seconds, "60", "Seconds between two looks at all servers' disks.")
         .range(1, 86_400),
     Opt::new(
+        "keep_history_seconds",
+        Type::Seconds,
+        "2592000",
+        "Seconds that operations which have ended, with their logs, and rows of deleted snapshots stay in the database (2592000: \
+         30 days). 0: for ever.",
+    )
+    .range(0, 315_360_000),
+    Opt::new(
         "flatten_limit_mib",
         Type::Integer,
         "256",

@@ -241,6 +241,8 @@ pub struct Guard {
 pub struct Sweep {
     #[serde(rename = "interval_seconds", deserialize_with = "seconds")]
     pub interval: Duration,
+    #[serde(rename = "keep_history_seconds", deserialize_with = "seconds")]
+    pub keep_history: Duration,
     pub flatten_limit_mib: u32,
 }
 

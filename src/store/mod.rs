@@ -23,6 +23,7 @@ pub mod branches;
 pub mod client_tokens;
 pub mod engines;
 mod gauges;
+mod history;
 pub mod inbox;
 pub mod layers;
 pub mod operations;

@@ -211,6 +211,7 @@ impl House {
                     flatten_bytes_max: u64::MAX,
                     guard: true,
                     keep_deleted: std::time::Duration::from_secs(3600),
+                    keep_history: Duration::from_secs(30 * 86_400),
                     listens: true,
                     capture: Default::default(),
                 },

@@ -12,6 +12,7 @@ import time
 import requests
 
 import cloud as cloud_module
+import database
 from cloud import AUTH_URL, STATE, WORKER, wait
 
 BINARY = os.environ.get('RATOON_BINARY', str(cloud_module.ROOT / 'target' / 'debug' / 'ratoon'))
@@ -19,16 +20,17 @@ OPERATION_PATIENCE_S = 300
 CONF = """
 [DEFAULT]
 log_file = {dir}/ratoon.log
+host = {host}
 debug = false
 transport_url = rabbit://openstack:{password}@127.0.0.1:5672/
 [events]
 enabled = {listens}
-queue_name = ratoon-test-{name}
+queue_name = ratoon-test-{queue}
 capture = {capture}
 [api]
 bind_port = {port}
 [database]
-connection = sqlite://{dir}/ratoon.sqlite
+connection = {database}
 [keystone_authtoken]
 auth_url = {auth_url}
 username = ratoon
@@ -78,8 +80,10 @@ class Process:
     def configure(self, **settings):
         """Writes its configuration; it holds from the next start on."""
         settings = {'http_timeout': 30, 'rbd_timeout': 15, 'nodes': 64, 'sweep': 15, 'keep_deleted': 604800, 'listens': 'true',
-                    'capture': 'off', **settings}
-        self.conf.write_text(CONF.format(dir=self.dir, name=f'{self.dir.name}{WORKER}', port=self.port, auth_url=AUTH_URL, state=STATE,
+                    'capture': 'off', 'host': self.dir.name, 'queue': f'{self.dir.name}{WORKER}',
+                    'database': f'sqlite://{self.dir}/ratoon.sqlite', **settings}
+        self.database = settings['database']
+        self.conf.write_text(CONF.format(dir=self.dir, port=self.port, auth_url=AUTH_URL, state=STATE,
                                          password=(STATE / 'password').read_text().strip(), **settings))
         self.conf.chmod(0o600)
 
@@ -139,9 +143,11 @@ class Process:
 
     def rows(self, sql, *values):
         """Reads the database, as it stands on the disk."""
-        with contextlib.closing(sqlite3.connect(f'file:{self.dir}/ratoon.sqlite?mode=ro', uri=True, timeout=10)) as database:
-            database.row_factory = sqlite3.Row
-            return [dict(row) for row in database.execute(sql, values)]
+        if self.database.startswith('mysql:'):
+            return database.rows(self.database, sql.replace('?', '%s'), values)
+        with contextlib.closing(sqlite3.connect(f'file:{self.dir}/ratoon.sqlite?mode=ro', uri=True, timeout=10)) as file:
+            file.row_factory = sqlite3.Row
+            return [dict(row) for row in file.execute(sql, values)]
 
     def client(self, person):
         return Client(self, person)

@@ -141,6 +141,7 @@ impl Lab {
             flatten_bytes_max: u64::MAX,
             guard: true,
             keep_deleted: std::time::Duration::from_secs(3600),
+            keep_history: Duration::from_secs(30 * 86_400),
             listens: true,
             capture: Default::default(),
         };
@@ -321,12 +322,15 @@ impl Lab {
     /// A new engine takes what waits, or what earlier engines left.
     pub async fn take(&self) -> Option<Operation> {
         let engine = EngineId::new();
-        let dead = std::mem::take(&mut *self.engines.lock().unwrap());
-        self.engines.lock().unwrap().push(engine);
-        match self.world.store.adopt_next(engine, &dead, &[]).await.unwrap() {
+        let dead = self.engines.lock().unwrap().clone();
+        let taken = match self.world.store.adopt_next(engine, &dead, &[]).await.unwrap() {
             Some(operation) => Some(operation),
             None => self.world.store.claim_next(engine, &[], &[]).await.unwrap(),
+        };
+        if taken.is_some() {
+            *self.engines.lock().unwrap() = vec![engine];
         }
+        taken
     }
 
     /// An engine works on an operation until it is done with it, or dies.
@@ -351,7 +355,15 @@ impl Lab {
 
     /// A new engine takes the operation and works until it is done with it, or dies.
     pub async fn engine(&self) -> Outcome {
-        let operation = self.take().await.expect("an operation waits");
+        // A row is passed over while a transaction of the engine before, that was cut off, is still being rolled back.
+        let patience = clock::Instant::now();
+        let operation = loop {
+            match self.take().await {
+                Some(operation) => break operation,
+                None => assert!(patience.elapsed() < Duration::from_secs(10), "no operation waits"),
+            }
+            clock::sleep(Duration::from_millis(20)).await;
+        };
         self.work(&operation).await
     }
 

@@ -7,6 +7,7 @@ use ratoon::background::sweep::{self, Progress, sweep};
 use ratoon::domain::server::ServerStatus;
 use ratoon::drivers::fake::faults::{Harm, When, Which};
 use ratoon::error::{Kind, Result};
+use sea_orm::{ConnectionTrait, Statement};
 use tokio::sync::watch;
 
 use crate::lab::Lab;
@@ -150,4 +151,35 @@ async fn what_cannot_be_removed_is_not_tried_with_every_sweep() {
     let id = lab.ask_delete("a").await.unwrap();
     lab.must_succeed(id).await;
     assert_eq!(lab.tree().await.forest.nodes.len(), 1);
+}
+
+#[tokio::test]
+async fn operations_that_ended_long_ago_are_forgotten_with_their_logs_and_rows_of_deleted_snapshots_too() {
+    let lab = Lab::with_a_server().await;
+    lab.capture("old").await;
+    lab.must_succeed(lab.ask_delete("old").await.unwrap()).await;
+    let kept = lab.capture("kept").await;
+    let waits = lab.ask_capture("waits", |_| {}).await.unwrap();
+    let sql = lab.sql().await;
+    let counts = async || {
+        let mut counts = vec![];
+        for table in ["operations WHERE status = 'succeeded'", "operation_events", "snapshots WHERE status = 'deleted'"]
+        {
+            let query =
+                Statement::from_string(sql.get_database_backend(), format!("SELECT count(*) AS n FROM {table}"));
+            counts.push(sql.query_one_raw(query).await.unwrap().unwrap().try_get::<i64>("", "n").unwrap());
+        }
+        counts
+    };
+    let before = counts().await;
+    assert!(before.iter().all(|count| *count > 0), "{before:?}");
+    let _in_use = sweep(&lab.world, &lab.app, &mut Progress::default()).await;
+    assert_eq!(counts().await, before, "nothing is old yet");
+    for column in ["operations SET created_at", "snapshots SET updated_at"] {
+        sql.execute_unprepared(&format!("UPDATE {column} = '2026-01-01 00:00:00.000000'")).await.unwrap();
+    }
+    let _in_use = sweep(&lab.world, &lab.app, &mut Progress::default()).await;
+    assert_eq!(counts().await, [0, 0, 0]);
+    assert!(lab.world.store.operation(waits).await.unwrap().is_some(), "what has not ended stays, however old it is");
+    assert!(lab.world.store.snapshot(kept).await.unwrap().is_some());
 }
