@@ -7,6 +7,7 @@ mod deletes;
 mod discovery;
 mod house;
 mod like_keystonemiddleware;
+mod openapi;
 mod pages;
 mod policy;
 mod reference;

@@ -84,7 +84,8 @@ async fn a_malformed_request_is_refused_with_the_name_of_the_field() {
 #[tokio::test]
 async fn a_body_that_is_too_large_is_refused_before_it_is_read() {
     let house = House::without_engine().await;
-    let answer = house.send("POST", "/v1/snapshots", Some(json!({ "snapshot": { "name": "x".repeat(20_000) } }))).await;
+    let answer =
+        house.send("POST", "/v1/snapshots", Some(json!({ "snapshot": { "name": "x".repeat(200_000) } }))).await;
     assert_eq!(answer.status, 413, "{}", answer.text);
 }
 
