@@ -5,6 +5,7 @@
 mod databases;
 mod deletes;
 mod discovery;
+mod fuzz;
 mod house;
 mod like_keystonemiddleware;
 mod openapi;
