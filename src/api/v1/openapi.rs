@@ -1,5 +1,5 @@
 //! `/v1/openapi.json`: the API described for programs. It is made of the handlers' annotations and of the types of their bodies;
-//! what [`super::super::envelope`] and [`super::super::caller`] do to all routes is added here, once.
+//! what [`crate::api::envelope`] and [`crate::api::caller`] do to all routes is added here, once.
 
 use std::sync::LazyLock;
 
@@ -126,12 +126,12 @@ fn describe(path: &str, method: &HttpMethod, operation: &mut Operation) {
     }
     for (status, answer) in &mut operation.responses.responses {
         if let RefOr::T(answer) = answer {
-            add_headers(status, answer);
+            add_headers(status, open, answer);
         }
     }
 }
 
-fn add_headers(status: &str, answer: &mut Response) {
+fn add_headers(status: &str, open: bool, answer: &mut Response) {
     let mut add = |name: &str, description: &str, schema: ObjectBuilder| {
         let header = HeaderBuilder::new().description(Some(description)).schema(Some(schema)).build();
         answer.headers.insert(name.to_owned(), header.into());
@@ -143,7 +143,8 @@ fn add_headers(status: &str, answer: &mut Response) {
     add("Vary", "That answers differ by microversion.", text().enum_values(Some(["OpenStack-API-Version"])));
     match status {
         "401" => add("WWW-Authenticate", "Where Keystone is.", text().pattern(Some("^Keystone uri="))),
-        "503" => add("Retry-After", "Seconds to wait.", text().pattern(Some("^[0-9]+$"))),
+        // That of the health check has none: who asks there has an interval of his own.
+        "503" if !open => add("Retry-After", "Seconds to wait.", text().pattern(Some("^[0-9]+$"))),
         _ => {}
     }
 }
