@@ -3,11 +3,15 @@
 //! A Keystone project or user id is *not* a UUID (LDAP domains give 64 hex digits, the default domain is
 //! called `default`): those stay strings, see [`ProjectId`].
 
+use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use utoipa::openapi::schema::{ObjectBuilder, SchemaFormat, Type};
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
 use uuid::Uuid;
 
 /// An id of one kind of thing; ids of different kinds do not mix.
@@ -136,5 +140,18 @@ impl<K> Serialize for Id<K> {
 impl<'de, K> Deserialize<'de> for Id<K> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         Uuid::deserialize(deserializer).map(Self::from)
+    }
+}
+impl<K> PartialSchema for Id<K> {
+    fn schema() -> RefOr<Schema> {
+        let format = SchemaFormat::Custom("uuid".into());
+        let text = ObjectBuilder::new().schema_type(Type::String).format(Some(format));
+        text.description(Some("An id: a UUID with hyphens.")).build().into()
+    }
+}
+/// One schema for all kinds: callers cannot tell them apart.
+impl<K> ToSchema for Id<K> {
+    fn name() -> Cow<'static, str> {
+        "Id".into()
     }
 }

@@ -7,7 +7,8 @@ use actix_web::dev::Payload;
 use actix_web::error::ErrorRequestTimeout;
 use actix_web::web::{self, Bytes};
 use actix_web::{FromRequest, HttpRequest};
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, Error as _};
+use serde::{Deserialize, Deserializer};
 
 use super::ApiState;
 use super::fault::Fault;
@@ -81,6 +82,17 @@ pub fn parse<T: DeserializeOwned>(body: &Bytes) -> Result<T> {
     Ok(value)
 }
 
+/// Reads a whole number of a body, also one that is written as `2000.0`: to JSON Schema that is an integer too.
+///
+/// # Errors
+/// When it is not whole, or too large or too small for its type.
+pub fn whole<'de, D: Deserializer<'de>, N: TryFrom<i128>>(deserializer: D) -> std::result::Result<Option<N>, D::Error> {
+    let Some(number) = Option::<serde_json::Number>::deserialize(deserializer)? else { return Ok(None) };
+    let float = || number.as_f64().filter(|float| float.fract() == 0.0).map(|float| float as i128);
+    let whole = number.as_i128().or_else(float).and_then(|whole| N::try_from(whole).ok());
+    whole.map(Some).ok_or_else(|| D::Error::custom(format!("{number} is no whole number of this range")))
+}
+
 /// Reads an id of a path. What is no uuid cannot exist.
 ///
 /// # Errors
@@ -100,7 +112,6 @@ pub fn field_id<K>(field: &str, text: &str) -> Result<Id<K>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde::Deserialize;
 
     #[derive(Debug, Deserialize)]
     #[serde(deny_unknown_fields)]
@@ -113,6 +124,30 @@ mod tests {
     #[allow(dead_code)]
     struct Inner {
         number: u8,
+    }
+
+    #[test]
+    fn a_whole_number_is_one_however_it_is_written() {
+        #[derive(Deserialize)]
+        struct Numbers {
+            #[serde(default, deserialize_with = "whole")]
+            number: Option<u16>,
+        }
+        for (text, expected) in [
+            ("{}", Some(None)),
+            (r#"{"number": null}"#, Some(None)),
+            (r#"{"number": 2000}"#, Some(Some(2000))),
+            (r#"{"number": 2000.0}"#, Some(Some(2000))),
+            (r#"{"number": 2e3}"#, Some(Some(2000))),
+            (r#"{"number": 2000.5}"#, None),
+            (r#"{"number": -1}"#, None),
+            (r#"{"number": 65536}"#, None),
+            (r#"{"number": 1e300}"#, None),
+            (r#"{"number": "2000"}"#, None),
+        ] {
+            let read = parse::<Numbers>(&Bytes::from(text.to_owned()));
+            assert_eq!(read.ok().map(|numbers| numbers.number), expected, "{text}");
+        }
     }
 
     #[test]

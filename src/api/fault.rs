@@ -6,9 +6,11 @@ use std::fmt;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use actix_web::{HttpResponse, ResponseError};
-use serde_json::json;
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::envelope::current_request;
+use super::page::Link;
 use super::version::SERVICE_TYPE;
 use crate::error::{Error, Kind};
 
@@ -75,25 +77,66 @@ impl ResponseError for Fault {
     }
 }
 
+/// An error.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Error)]
+pub struct ErrorBody {
+    /// One entry, as API-SIG describes it.
+    #[schema(min_items = 1, max_items = 1)]
+    errors: Vec<ErrorEntry>,
+    /// The same words, for openstacksdk.
+    error: ErrorSummary,
+}
+
+/// An error, as API-SIG describes it.
+#[derive(Serialize, ToSchema)]
+struct ErrorEntry {
+    /// The request's id, as in the header `X-OpenStack-Request-ID`: it finds the request in the log.
+    request_id: String,
+    /// What is wrong, in a word that is stable: `server-snapshot.conflict`.
+    #[schema(pattern = "^server-snapshot\\.[a-z_]+$")]
+    code: String,
+    /// The status code.
+    status: u16,
+    /// The status code in words.
+    title: &'static str,
+    /// For people, with `Remedy:` and what to do about it, if there is anything.
+    detail: String,
+    /// Empty.
+    links: Vec<Link>,
+    /// The member or parameter that is wrong; absent if it is not one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    field: Option<String>,
+}
+
+/// An error in short.
+#[derive(Serialize, ToSchema)]
+struct ErrorSummary {
+    /// The status code.
+    code: u16,
+    /// The status code in words.
+    title: &'static str,
+    /// For people, with `Remedy:` and what to do about it, if there is anything.
+    message: String,
+}
+
 /// An error body of the API.
 pub fn body(status: StatusCode, code: &str, message: &str, field: Option<&str>) -> HttpResponse {
     let title = status.canonical_reason().unwrap_or("Error");
-    let request_id = current_request(|request| request.id.clone());
-    let mut entry = json!({
-        "request_id": request_id,
-        "code": format!("{SERVICE_TYPE}.{code}"),
-        "status": status.as_u16(),
-        "title": title,
-        "detail": message,
-        "links": [],
-    });
-    if let Some(field) = field {
-        entry["field"] = json!(field);
-    }
-    HttpResponse::build(status).json(json!({
-        "errors": [entry],
-        "error": { "code": status.as_u16(), "title": title, "message": message },
-    }))
+    let entry = ErrorEntry {
+        request_id: current_request(|request| request.id.clone()),
+        code: format!("{SERVICE_TYPE}.{code}"),
+        status: status.as_u16(),
+        title,
+        detail: message.to_owned(),
+        links: vec![],
+        field: field.map(str::to_owned),
+    };
+    HttpResponse::build(status).json(ErrorBody {
+        errors: vec![entry],
+        error: ErrorSummary { code: status.as_u16(), title, message: message.to_owned() },
+    })
 }
 
 /// The header that carries a request's id.

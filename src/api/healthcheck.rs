@@ -4,7 +4,16 @@ use actix_web::{HttpResponse, web};
 
 use super::ApiState;
 
-/// `GET`: 200 `OK`, or 503 when the database does not answer.
+/// Check health
+///
+/// For load balancers.
+#[utoipa::path(
+    get, path = "/healthcheck", tag = "versions", operation_id = "check_health",
+    responses(
+        (status = 200, description = "The service and its database answer: `OK`.", body = String, content_type = "text/plain"),
+        (status = 503, description = "The database does not answer.", body = String, content_type = "text/plain"),
+    ),
+)]
 pub async fn get(state: web::Data<ApiState>) -> HttpResponse {
     match state.app.store.ping().await {
         Ok(()) => HttpResponse::Ok().content_type("text/plain").body("OK"),
@@ -15,7 +24,14 @@ pub async fn get(state: web::Data<ApiState>) -> HttpResponse {
     }
 }
 
-/// `HEAD`: 204, or 503.
+/// Check health without a body
+#[utoipa::path(
+    head, path = "/healthcheck", tag = "versions", operation_id = "check_health_without_body",
+    responses(
+        (status = 204, description = "The service and its database answer."),
+        (status = 503, description = "The database does not answer."),
+    ),
+)]
 pub async fn head(state: web::Data<ApiState>) -> HttpResponse {
     match state.app.store.ping().await {
         Ok(()) => HttpResponse::NoContent().finish(),

@@ -97,6 +97,7 @@ fn routes(config: &mut web::ServiceConfig) {
         )
         .service(web::resource("/").route(web::get().to(v1::discovery::versions)))
         .service(web::resource(["/v1", "/v1/"]).route(web::get().to(v1::discovery::version)))
+        .service(web::resource("/v1/openapi.json").route(web::get().to(v1::openapi::show)))
         .service(web::resource("/v1/servers").route(web::get().to(v1::servers::list)))
         .service(web::resource("/v1/servers/{id}").route(web::get().to(v1::servers::show)))
         .service(

@@ -2,37 +2,95 @@
 
 use actix_web::HttpRequest;
 use actix_web::http::header::HOST;
-use serde_json::{Value, json};
+use serde::Serialize;
 use url::form_urlencoded;
+use utoipa::openapi::path::ParameterIn;
+use utoipa::{IntoParams, ToSchema};
 
 use super::ApiState;
+use super::v1::schema::{Flag, Word};
 use crate::error::{Error, Result};
+use crate::ids::SnapshotId;
 use crate::store::Page;
 
 /// A query, as pairs. Every name is known.
 pub struct Query(Vec<(String, String)>);
 
-const PAGE_KEYS: [&str; 3] = ["limit", "marker", "sort"];
+/// What every list takes: whose things, and which page of them.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct ListParams {
+    /// Only things of this project; of the token's, if there is none.
+    #[param(value_type = Option<Word>)]
+    pub project_id: Option<String>,
+    /// Whether the things of all projects are listed. `project_id` goes first.
+    #[param(value_type = Option<Flag>)]
+    pub all_projects: Option<String>,
+    /// Longest page; `[api] max_limit` (1000), if there is none or more is asked for.
+    #[param(minimum = 1, maximum = 9223372036854775807_i64)]
+    pub limit: Option<i64>,
+    /// Id of the last member of the page before. One that does not exist is a 400.
+    #[param(value_type = Option<SnapshotId>)]
+    pub marker: Option<String>,
+}
+
+/// The order of a list.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct SortParam {
+    /// `created_at:desc`, newest first (the default, also `created_at`), or `created_at:asc`.
+    #[param(pattern = "^created_at(:asc|:desc)?$")]
+    pub sort: Option<String>,
+}
+
+/// No parameter of one's own.
+#[derive(IntoParams)]
+pub struct NoParams {}
+
+/// A link.
+#[derive(Serialize, ToSchema)]
+pub struct Link {
+    /// What it is: `next`, `self`, `describedby`.
+    pub rel: &'static str,
+    /// Where it leads.
+    pub href: String,
+}
+
+fn names<Params: IntoParams>() -> Vec<String> {
+    Params::into_params(|| Some(ParameterIn::Query)).into_iter().map(|parameter| parameter.name).collect()
+}
 
 impl Query {
-    /// Reads the query of a request for a list.
+    /// Reads the query of a request for a list: its filters, and [`ListParams`] and [`SortParam`].
     ///
     /// # Errors
     /// `BadRequest` naming an unknown or repeated parameter.
-    pub fn of(request: &HttpRequest, known: &[&str]) -> Result<Self> {
-        Self::only(request, &[known, &PAGE_KEYS].concat())
+    pub fn of<Filters: IntoParams>(request: &HttpRequest) -> Result<Self> {
+        Self::read(request, &[names::<Filters>(), names::<ListParams>(), names::<SortParam>()].concat())
     }
 
     /// Reads the query of a request that has these parameters only.
     ///
     /// # Errors
     /// As [`Query::of`].
-    pub fn only(request: &HttpRequest, known: &[&str]) -> Result<Self> {
+    pub fn only<Params: IntoParams>(request: &HttpRequest) -> Result<Self> {
+        Self::read(request, &names::<Params>())
+    }
+
+    /// Refuses a query.
+    ///
+    /// # Errors
+    /// As [`Query::of`].
+    pub fn none(request: &HttpRequest) -> Result<()> {
+        Self::only::<NoParams>(request).map(drop)
+    }
+
+    fn read(request: &HttpRequest, known: &[String]) -> Result<Self> {
         let pairs: Vec<(String, String)> = form_urlencoded::parse(request.query_string().as_bytes())
             .map(|(key, value)| (key.into_owned(), value.into_owned()))
             .collect();
         for (place, (key, value)) in pairs.iter().enumerate() {
-            if !known.contains(&key.as_str()) {
+            if !known.contains(key) {
                 let names = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
                 return Err(Error::bad_field(key, format!("There is no query parameter {key}."))
                     .remedy(format!("Those are: {names}.")));
@@ -84,8 +142,8 @@ impl Query {
     pub fn page(&self, limit_max: u64) -> Result<Page> {
         let limit = match self.text("limit") {
             None => limit_max,
-            Some(text) => match text.parse::<u64>() {
-                Ok(limit) if limit > 0 => limit.min(limit_max),
+            Some(text) => match text.parse::<i64>() {
+                Ok(limit) if limit > 0 => limit.unsigned_abs().min(limit_max),
                 _ => return Err(Error::bad_field("limit", format!("limit is a number above 0, not {text}."))),
             },
         };
@@ -109,14 +167,15 @@ impl Query {
         page: &Page,
         last: Option<&str>,
         count: usize,
-    ) -> Vec<Value> {
+    ) -> Vec<Link> {
         let (Some(last), true) = (last, count as u64 >= page.limit) else { return vec![] };
         let mut query = form_urlencoded::Serializer::new(String::new());
         for (key, value) in self.0.iter().filter(|(key, _)| key != "marker") {
             query.append_pair(key, value);
         }
         query.append_pair("marker", last);
-        vec![json!({ "rel": "next", "href": format!("{}{}?{}", base(state, request), request.path(), query.finish()) })]
+        let href = format!("{}{}?{}", base(state, request), request.path(), query.finish());
+        vec![Link { rel: "next", href }]
     }
 }
 

@@ -1,6 +1,7 @@
 //! A plan in words: what a dry run answers.
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::look::Look;
 use crate::domain::disk::{DiskKind, LeftOut, Placement};
@@ -13,26 +14,32 @@ use crate::ids::SnapshotId;
 use crate::store::trees::ServerTree;
 
 /// One disk of a plan.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(as = PlanDisk)]
 pub struct DiskView {
-    /// Name of the disk in its server.
+    /// Name of the disk in its server: `disk`, `disk.eph0`, or the id of the volume.
     pub key: String,
-    /// Device name.
+    /// Device name as Nova shows it, of volumes only; `null` if there is none.
+    #[schema(required)]
     pub device: Option<String>,
     /// What it is to its server.
     pub kind: DiskKind,
-    /// What happens to it.
+    /// What happens to it. In a capture: `snapshot`, or `share` where a snapshot of before still equals it. In a restore: `keep` (it
+    /// stays), `reuse` (a parked disk comes back), `clone` and `copy` (a new disk is made), `park` (it gives way) and `detach` (the
+    /// snapshot does not have it).
     pub action: &'static str,
     /// Why.
     pub reason: String,
     /// Size in bytes.
     pub size_bytes: u64,
-    /// Name of the disk whose place it takes, if it does.
+    /// `key` of the disk whose place it takes; `null` if there is none.
+    #[schema(required)]
     pub replaces: Option<String>,
 }
 
 /// One act of a plan.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(as = PlanStep)]
 pub struct StepView {
     /// The operation's step.
     pub step: &'static str,
@@ -41,7 +48,8 @@ pub struct StepView {
 }
 
 /// A plan.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(as = Plan)]
 pub struct PlanView {
     /// Kind of the operation.
     pub kind: &'static str,
@@ -55,16 +63,20 @@ pub struct PlanView {
     pub needs: Need,
     /// Bytes that are copied, at most: what is empty on a disk is not.
     pub bytes_copied: u64,
-    /// Bytes that come back, about: what the parked disks hold that go. What snapshots alone hold is not measured. `None`: a backend
+    /// Bytes that come back, about: what the parked disks hold that go. What snapshots alone hold is not measured. `null`: a backend
     /// did not answer.
+    #[schema(required)]
     pub bytes_freed: Option<u64>,
     /// Whether the server stands still meanwhile.
     pub downtime: bool,
-    /// The branch afterwards.
+    /// The branch afterwards; `null` for a restore of some disks only, and for a deletion.
+    #[schema(required)]
     pub branch: Option<String>,
-    /// `continue` or `new`.
+    /// `continue` or `new`; `null` where `branch` is.
+    #[schema(required)]
     pub branch_action: Option<&'static str>,
-    /// `take`, `not_needed` or `declined`.
+    /// The safety snapshot: `take`, `not_needed` or `declined`; `null` but for restores.
+    #[schema(required)]
     pub safety: Option<&'static str>,
     /// What was found and is not covered.
     pub left_out: Vec<LeftOut>,

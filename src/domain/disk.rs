@@ -1,11 +1,12 @@
 //! Disks of a server, the storage objects (layers) of their history, and their parts of snapshots.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::ids::{DiskId, DiskSnapshotId, LayerId, ServerId, SnapshotId};
 
 /// What a disk is to its server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum DiskKind {
     /// The disk that the server boots from, kept by Nova's image backend.
@@ -94,7 +95,7 @@ pub struct FoundDisk {
 }
 
 /// Something found on the server that snapshots do not cover.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct LeftOut {
     /// Its name: `disk.swap`, `disk.config`, a volume's id.
     pub key: String,
@@ -102,6 +103,7 @@ pub struct LeftOut {
     pub reason: String,
     /// The disk, where it could have been captured: it stays the same through all its layers, and its rows may be gone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub disk_id: Option<DiskId>,
 }
 

@@ -2,12 +2,13 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::error::with_remedy;
 use crate::ids::{EngineId, OperationId, ProjectId, ServerId, SnapshotId, UserId};
 
 /// Life of an operation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum OperationStatus {
     /// Waits for an engine.
@@ -54,7 +55,7 @@ impl OperationStatus {
 }
 
 /// What a line of an operation's log says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum EventKind {
     /// A step is about to run.
@@ -91,13 +92,14 @@ impl EventKind {
 }
 
 /// Why an operation did not succeed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct OperationError {
-    /// [`crate::error::Kind::code`].
+    /// Kind of error, as in `errors[0].code` without `server-snapshot.`, or `cancelled`.
     pub code: String,
     /// For its owner, without the remedy.
     pub message: String,
     /// What to do.
+    #[schema(required)]
     pub remedy: Option<String>,
     /// The step that failed.
     pub step: String,

@@ -1,6 +1,7 @@
 //! A project's quota, and whether a plan fits into it.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::error::{Error, Kind, Result};
 
@@ -33,7 +34,7 @@ pub struct Quota {
 }
 
 /// What a plan would create.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Need {
     /// Volumes.
     pub volumes: i64,

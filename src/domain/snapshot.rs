@@ -2,12 +2,13 @@
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::domain::disk::LeftOut;
 use crate::ids::{BranchId, ProjectId, ServerId, SnapshotId, UserId};
 
 /// Life of a snapshot.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum SnapshotStatus {
     /// Its disks are being captured.
@@ -74,7 +75,7 @@ pub struct Protection {
 }
 
 /// How far apart the disks of one snapshot may be in time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Consistency {
     /// `crash` where it means something and is allowed, else `none`.
@@ -103,17 +104,22 @@ impl Consistency {
 }
 
 /// What was asked for and what was measured.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = SnapshotConsistency)]
 pub struct ConsistencyRecord {
     /// What the caller asked for.
     pub requested: Consistency,
     /// What was reached: `None` or `Crash`; absent until the capture is done.
+    #[schema(required)]
     pub reached: Option<Consistency>,
     /// Why it is not more.
+    #[schema(required)]
     pub reason: Option<String>,
     /// How long the server stood still, in milliseconds.
+    #[schema(required)]
     pub pause_ms: Option<i64>,
     /// Between the first disk's moment and the last one's, in milliseconds.
+    #[schema(required)]
     pub skew_ms: Option<i64>,
 }
 

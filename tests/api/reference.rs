@@ -7,11 +7,13 @@ use serde_json::{Value, json};
 
 use crate::house::House;
 
-fn root() -> PathBuf {
+/// The top of the tree.
+pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).to_owned()
 }
 
-fn sample(name: &str) -> Value {
+/// A sample of the reference.
+pub fn sample(name: &str) -> Value {
     let path = root().join(format!("api-ref/source/samples/{name}.json"));
     serde_json::from_str(&std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{name}: {error}"))).unwrap()
 }

@@ -21,9 +21,10 @@ enum Needs {
 use Needs::{Member, Nobody, Reader};
 
 /// Every route: what it needs, and a body that is right. Deletions come last: what they delete is needed before.
-const ROUTES: [(&str, &str, Needs, Option<&str>); 24] = [
+const ROUTES: [(&str, &str, Needs, Option<&str>); 25] = [
     ("GET", "/", Nobody, None),
     ("GET", "/v1", Nobody, None),
+    ("GET", "/v1/openapi.json", Nobody, None),
     ("GET", "/healthcheck", Nobody, None),
     ("HEAD", "/healthcheck", Nobody, None),
     ("GET", "/v1/servers", Reader, None),

@@ -7,6 +7,7 @@ use ratoon::app::policy::Policy;
 use ratoon::app::snapshot_create::CreateSnapshot;
 use ratoon::app::snapshot_restore::RestoreSnapshot;
 use ratoon::app::{Answer, App, AppSettings, RequestContext};
+use ratoon::clock;
 use ratoon::domain::disk::Attachment;
 use ratoon::domain::operation::{EventKind, Operation, OperationStatus};
 use ratoon::domain::snapshot::{Consistency, Snapshot};

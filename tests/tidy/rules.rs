@@ -103,6 +103,7 @@ const NAMES: &[(&[&str], &[&str], &str)] = &[
     (&["actix_web", "actix_http", "actix_rt"], &["api", "serve"], "Only api speaks HTTP to callers"),
     (&["openstack", "osauth"], &["clients"], "Only clients speaks to the cloud"),
     (&["lapin", "async_rs"], &["consumer"], "Only consumer speaks to RabbitMQ"),
+    (&["utoipa"], &["api", "app", "domain", "ids"], "Only what callers see has a schema"),
     (&["prometheus_client"], &["measures"], "Count with the functions of measures"),
     (
         &[

@@ -1,15 +1,17 @@
-//! Version 1: one file a resource, with its bodies, its views and its handlers.
+//! Version 1: one file a resource, with its bodies, its views and its handlers; what grows gets a folder.
 
 pub mod branches;
 pub mod discovery;
+pub mod openapi;
 pub mod operations;
+pub mod schema;
 pub mod servers;
 pub mod snapshots;
 
 use actix_web::http::header::LOCATION;
 use actix_web::{HttpRequest, HttpResponse};
-use chrono::{DateTime, Utc};
-use serde_json::{Value, json};
+use serde::Serialize;
+use utoipa::{IntoParams, ToSchema};
 
 use super::ApiState;
 use super::body::no_body;
@@ -19,37 +21,40 @@ use crate::app::plan_view::PlanView;
 use crate::app::policy::{Rule, Target};
 use crate::app::snapshot_delete::HowToDelete;
 use crate::error::Result;
-use crate::ids::OperationId;
-
-/// A time as all views show it: UTC, whole seconds.
-fn time(at: DateTime<Utc>) -> String {
-    at.format("%Y-%m-%dT%H:%M:%SZ").to_string()
-}
+use schema::{Flag, Generation};
 
 /// The answer to a dry run.
-fn plan(view: &PlanView) -> HttpResponse {
-    HttpResponse::Ok().json(json!({ "plan": view }))
+#[derive(Serialize, ToSchema)]
+pub struct Planned {
+    /// What the request would do.
+    plan: PlanView,
 }
 
-/// The answer to an act that has begun: the resource, under its name, with the operation that works on it. `path` is where to
-/// look next.
-fn accepted(
-    state: &ApiState,
-    request: &HttpRequest,
-    (name, mut view): (&str, Value),
-    operation_id: OperationId,
-    path: String,
-) -> HttpResponse {
-    view["operation_id"] = json!(operation_id);
-    HttpResponse::Accepted()
-        .insert_header((LOCATION, format!("{}/v1/{path}", base(state, request))))
-        .json(json!({ name: view }))
+fn plan(plan: Box<PlanView>) -> HttpResponse {
+    HttpResponse::Ok().json(Planned { plan: *plan })
+}
+
+/// The answer to an act that has begun: the resource, with the operation that works on it. `path` is where to look next.
+fn accepted(state: &ApiState, request: &HttpRequest, view: impl Serialize, path: &str) -> HttpResponse {
+    HttpResponse::Accepted().insert_header((LOCATION, format!("{}/v1/{path}", base(state, request)))).json(view)
+}
+
+/// How a deletion is asked for.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct DeleteParams {
+    /// Whether only the plan is asked for.
+    #[param(value_type = Option<Flag>)]
+    pub dry_run: Option<String>,
+    /// The generation that the tree must have; any, if there is none.
+    #[param(value_type = Option<Generation>)]
+    pub tree_generation: Option<i64>,
 }
 
 /// How a deletion is asked for: in its query, with these parameters only.
-fn how_to_delete(request: &HttpRequest, known: &[&str]) -> Result<HowToDelete> {
+fn how_to_delete<Params: IntoParams>(request: &HttpRequest) -> Result<HowToDelete> {
     no_body(request)?;
-    let query = Query::only(request, known)?;
+    let query = Query::only::<Params>(request)?;
     Ok(HowToDelete {
         subtree: query.flag("subtree")?,
         dry_run: query.flag("dry_run")?,
