@@ -1,6 +1,7 @@
 """Asks the API for its OpenAPI document and sends it what schemathesis makes of that: `fuzz.py URL SEED EXAMPLES LEAST`. EXAMPLES is how many
 random requests each phase may make of an operation, LEAST how many requests there must be in all."""
 import json
+import os
 import pathlib
 import subprocess
 import sys
@@ -72,10 +73,10 @@ def main():
     with tempfile.TemporaryDirectory() as place:
         place = pathlib.Path(place)
         (place / 'openapi.json').write_text(json.dumps(document))
-        config = pathlib.Path(__file__).with_name('schemathesis.toml')
-        command = [pathlib.Path(sys.executable).with_name('st'), '--config-file', config, '--no-color', 'run', place / 'openapi.json', '--url', url,
+        here = pathlib.Path(__file__).parent
+        command = [pathlib.Path(sys.executable).with_name('st'), '--config-file', here / 'schemathesis.toml', '--no-color', 'run', place / 'openapi.json', '--url', url,
                    '--seed', seed, '--max-examples', examples, '--report-json-path', place / 'report']
-        ended = subprocess.run(command, cwd=place)
+        ended = subprocess.run(command, cwd=place, env={**os.environ, 'SCHEMATHESIS_HOOKS': str(here / 'hooks.py')})
         if ended.returncode:
             sys.exit(ended.returncode)
         made = json.loads((place / 'report').read_text())['test_cases']['generated']
