@@ -10,7 +10,7 @@ PACKAGES=(
     # the guest; mkfs.vfat and mkfs.ext4 are what Nova formats ephemeral disks with
     linux-image-cloud-amd64 busybox-static qemu-guest-agent syslinux syslinux-common mtools fdisk cpio kmod hostname dosfstools e2fsprogs
     # clients and tests
-    postgresql python3-openstackclient python3-openstacksdk python3-pytest python3-pytest-xdist python3-pip python3-setuptools python3-wheel sqlite3 curl jq
+    postgresql python3-openstackclient python3-openstacksdk python3-pytest python3-pytest-xdist python3-pip python3-venv python3-setuptools python3-wheel sqlite3 curl jq
 )
 HORIZON_PACKAGES=(openstack-dashboard)
 
