@@ -5,7 +5,6 @@ use super::branches::BranchDetail;
 use super::plan_view::PlanView;
 use super::policy::{self, Rule};
 use super::snapshot_create::{Subject, new_operation};
-use super::snapshots::SnapshotDetail;
 use super::{Answer, App, RequestContext};
 use crate::domain::disk::LayerRole;
 use crate::domain::operation::{Operation, OperationStatus};
@@ -16,6 +15,7 @@ use crate::ids::{BranchId, LayerId, OperationId, ServerId, SnapshotId};
 use crate::operations::Drivers;
 use crate::operations::snapshot_delete::{KIND, MovesTo, Params, STEPS, leaving, leftovers, plan_on};
 use crate::store::Store;
+use crate::store::details::SnapshotDetail;
 use crate::store::operations::{in_the_way, tree_has_changed};
 use crate::store::trees::{ServerTree, TreeChange};
 

@@ -1,33 +1,15 @@
 //! When a user lists, reads or describes snapshots.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
-
 use super::policy::Rule;
 use super::{App, DESCRIPTION_LENGTH_MAX, NAME_LENGTH_MAX, RequestContext, check_name, check_text};
 use crate::clock;
-use crate::domain::disk::{DiskSnapshot, Layer};
-use crate::domain::snapshot::{Protection, Snapshot, SnapshotStatus};
+use crate::domain::snapshot::Protection;
 use crate::error::{Error, Result};
-use crate::ids::{OperationId, ServerId, SnapshotId};
+use crate::ids::{ServerId, SnapshotId};
 use crate::store::Page;
+use crate::store::details::SnapshotDetail;
 use crate::store::snapshots::{Description, SnapshotFilter};
 use crate::store::trees::ServerTree;
-
-/// A snapshot with what a view shows besides.
-#[derive(Debug, Clone)]
-pub struct SnapshotDetail {
-    /// The snapshot.
-    pub snapshot: Snapshot,
-    /// Its branch's name.
-    pub branch: Option<String>,
-    /// Whether the live disks grew from it.
-    pub current: bool,
-    /// Its disks, in order, each with its layer.
-    pub disks: Vec<(DiskSnapshot, Layer)>,
-    /// The operation that works on it.
-    pub operation_id: Option<OperationId>,
-}
 
 /// What a caller wants to be changed; `None` = as it is.
 #[derive(Debug, Clone, Default)]
@@ -42,24 +24,6 @@ pub struct UpdateSnapshot {
     pub protected_reason: Option<String>,
 }
 
-impl SnapshotDetail {
-    fn of(tree: &ServerTree, snapshot: Snapshot) -> Result<Self> {
-        let mut disks = Vec::new();
-        for part in tree.disks_of(snapshot.id) {
-            disks.push((part.clone(), tree.layer(part.layer_id)?.clone()));
-        }
-        let busy =
-            matches!(snapshot.status, SnapshotStatus::Creating | SnapshotStatus::Restoring | SnapshotStatus::Deleting);
-        Ok(Self {
-            branch: tree.forest.branch(snapshot.branch_id).map(|branch| branch.name.clone()),
-            current: tree.forest.current == Some(snapshot.id),
-            operation_id: tree.record.operation_id.filter(|_| busy),
-            disks,
-            snapshot,
-        })
-    }
-}
-
 impl App {
     /// A snapshot that the caller may know of.
     ///
@@ -68,10 +32,9 @@ impl App {
     pub async fn get_snapshot(&self, caller: &RequestContext, id: SnapshotId) -> Result<SnapshotDetail> {
         caller.allow(Rule::SnapshotGet, &caller.own()).await?;
         let missing = || Error::not_found("Snapshot", id);
-        let snapshot = self.store.snapshot(id).await?.ok_or_else(missing)?;
-        caller.allow_found(Rule::SnapshotGet, &(&snapshot).into(), missing).await?;
-        let tree = self.tree_of(snapshot.server_id).await?;
-        SnapshotDetail::of(&tree, snapshot)
+        let detail = self.store.snapshot_detail(id).await?.ok_or_else(missing)?;
+        caller.allow_found(Rule::SnapshotGet, &(&detail.snapshot).into(), missing).await?;
+        Ok(detail)
     }
 
     /// A page of snapshots.
@@ -85,17 +48,7 @@ impl App {
         page: &Page,
     ) -> Result<Vec<SnapshotDetail>> {
         caller.allow(Rule::SnapshotGet, &caller.own()).await?;
-        let mut trees: HashMap<ServerId, ServerTree> = HashMap::new();
-        let mut details = Vec::new();
-        for snapshot in self.store.snapshots(filter, page).await? {
-            let id = snapshot.server_id;
-            let tree = match trees.entry(id) {
-                Entry::Occupied(known) => known.into_mut(),
-                Entry::Vacant(fresh) => fresh.insert(self.tree_of(id).await?),
-            };
-            details.push(SnapshotDetail::of(tree, snapshot)?);
-        }
-        Ok(details)
+        self.store.snapshots(filter, page).await
     }
 
     /// Gives a snapshot other words, protects it from deletion, or takes the protection off.

@@ -21,6 +21,7 @@ use crate::error::{Error, Kind, Result};
 
 pub mod branches;
 pub mod client_tokens;
+pub mod details;
 pub mod engines;
 mod gauges;
 mod history;

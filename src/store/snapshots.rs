@@ -95,7 +95,7 @@ pub(super) async fn save(connection: &impl ConnectionTrait, snapshot: &Snapshot)
 }
 
 /// A snapshot that was not deleted.
-async fn there(connection: &impl ConnectionTrait, id: SnapshotId) -> Result<Option<Snapshot>> {
+pub(super) async fn there(connection: &impl ConnectionTrait, id: SnapshotId) -> Result<Option<Snapshot>> {
     snapshot::Entity::find_by_id(id.to_string())
         .filter(snapshot::Column::Status.ne(SnapshotStatus::Deleted.as_str()))
         .one(connection)
@@ -154,6 +154,58 @@ pub struct Description {
     pub protection: Option<Option<Protection>>,
 }
 
+/// A page of snapshots by time of creation. Keyset paging: the cost does not grow with the page's number.
+pub(super) async fn page(
+    connection: &impl ConnectionTrait,
+    filter: &SnapshotFilter,
+    page: &Page,
+) -> Result<Vec<Snapshot>> {
+    let mut query = snapshot::Entity::find()
+        .filter(snapshot::Column::Status.ne(SnapshotStatus::Deleted.as_str()))
+        .limit(page.limit);
+    if let Some(project) = &filter.project_id {
+        query = query.filter(snapshot::Column::ProjectId.eq(project.as_str()));
+    }
+    if let Some(server) = filter.server_id {
+        query = query.filter(snapshot::Column::ServerId.eq(server.to_string()));
+    }
+    if let Some(status) = filter.status {
+        query = query.filter(snapshot::Column::Status.eq(status.as_str()));
+    }
+    if let Some(branch) = filter.branch_id {
+        query = query.filter(snapshot::Column::BranchId.eq(branch.to_string()));
+    }
+    if let Some(name) = &filter.name {
+        query = query.filter(snapshot::Column::Name.eq(name.as_str()));
+    }
+    if !filter.hidden {
+        let failed = snapshot::Column::Status.eq(SnapshotStatus::ErrorDeleting.as_str());
+        query = query.filter(Condition::any().add(snapshot::Column::Hidden.eq(false)).add(failed));
+    }
+    query = if page.ascending {
+        query.order_by_asc(snapshot::Column::CreatedAt).order_by_asc(snapshot::Column::Id)
+    } else {
+        query.order_by_desc(snapshot::Column::CreatedAt).order_by_desc(snapshot::Column::Id)
+    };
+    if let Some(marker) = &page.marker {
+        let last = snapshot::Entity::find_by_id(marker.as_str())
+            .one(connection)
+            .await
+            .map_err(database_error)?
+            .filter(|row| filter.project_id.as_ref().is_none_or(|project| *project == row.project_id))
+            .ok_or_else(|| Error::bad_field("marker", format!("No snapshot {marker} to go on from.")))?;
+        let (at, id) = (last.created_at, last.id);
+        let same = Condition::all().add(snapshot::Column::CreatedAt.eq(at));
+        query = query.filter(if page.ascending {
+            Condition::any().add(snapshot::Column::CreatedAt.gt(at)).add(same.add(snapshot::Column::Id.gt(id)))
+        } else {
+            Condition::any().add(snapshot::Column::CreatedAt.lt(at)).add(same.add(snapshot::Column::Id.lt(id)))
+        });
+    }
+    let rows = query.all(connection).await.map_err(database_error)?;
+    rows.into_iter().map(Snapshot::try_from).collect()
+}
+
 impl Store {
     /// A snapshot that was not deleted.
     ///
@@ -209,57 +261,6 @@ impl Store {
             .map_err(database_error)?;
         tx.commit().await.map_err(database_error)?;
         Ok(true)
-    }
-
-    /// A page of snapshots by time of creation. Keyset paging: the cost does not grow with the page's number.
-    ///
-    /// # Errors
-    /// `BadRequest` for an unknown marker; when the database does not answer.
-    pub async fn snapshots(&self, filter: &SnapshotFilter, page: &Page) -> Result<Vec<Snapshot>> {
-        let mut query = snapshot::Entity::find()
-            .filter(snapshot::Column::Status.ne(SnapshotStatus::Deleted.as_str()))
-            .limit(page.limit);
-        if let Some(project) = &filter.project_id {
-            query = query.filter(snapshot::Column::ProjectId.eq(project.as_str()));
-        }
-        if let Some(server) = filter.server_id {
-            query = query.filter(snapshot::Column::ServerId.eq(server.to_string()));
-        }
-        if let Some(status) = filter.status {
-            query = query.filter(snapshot::Column::Status.eq(status.as_str()));
-        }
-        if let Some(branch) = filter.branch_id {
-            query = query.filter(snapshot::Column::BranchId.eq(branch.to_string()));
-        }
-        if let Some(name) = &filter.name {
-            query = query.filter(snapshot::Column::Name.eq(name.as_str()));
-        }
-        if !filter.hidden {
-            let failed = snapshot::Column::Status.eq(SnapshotStatus::ErrorDeleting.as_str());
-            query = query.filter(Condition::any().add(snapshot::Column::Hidden.eq(false)).add(failed));
-        }
-        query = if page.ascending {
-            query.order_by_asc(snapshot::Column::CreatedAt).order_by_asc(snapshot::Column::Id)
-        } else {
-            query.order_by_desc(snapshot::Column::CreatedAt).order_by_desc(snapshot::Column::Id)
-        };
-        if let Some(marker) = &page.marker {
-            let last = snapshot::Entity::find_by_id(marker.as_str())
-                .one(&self.read)
-                .await
-                .map_err(database_error)?
-                .filter(|row| filter.project_id.as_ref().is_none_or(|project| *project == row.project_id))
-                .ok_or_else(|| Error::bad_field("marker", format!("No snapshot {marker} to go on from.")))?;
-            let (at, id) = (last.created_at, last.id);
-            let same = Condition::all().add(snapshot::Column::CreatedAt.eq(at));
-            query = query.filter(if page.ascending {
-                Condition::any().add(snapshot::Column::CreatedAt.gt(at)).add(same.add(snapshot::Column::Id.gt(id)))
-            } else {
-                Condition::any().add(snapshot::Column::CreatedAt.lt(at)).add(same.add(snapshot::Column::Id.lt(id)))
-            });
-        }
-        let rows = query.all(&self.read).await.map_err(database_error)?;
-        rows.into_iter().map(Snapshot::try_from).collect()
     }
 
     /// Changes the words of a snapshot, and its protection. A safety snapshot that is given a name or protected becomes an

@@ -88,3 +88,33 @@ async fn a_list_is_limited_to_what_was_asked_for() {
         assert_eq!(names, expected, "{query}");
     }
 }
+
+#[tokio::test]
+async fn each_snapshot_of_a_list_is_shown_as_by_itself_and_as_its_tree_has_it() {
+    let house = House::open().await;
+    let servers = [house.server(), house.server()];
+    for server in servers {
+        let first = house.captured(server, "first").await;
+        house.captured(server, "second").await;
+        let path = format!("/v1/snapshots/{}/restore", first["id"].as_str().unwrap());
+        let restore = house.send("POST", &path, Some(serde_json::json!({ "restore": {} }))).await;
+        house.finished(&restore.body["snapshot"]["operation_id"]).await;
+    }
+    let listed = house.send("GET", "/v1/snapshots", None).await.body["snapshots"].as_array().unwrap().clone();
+    assert!(listed.len() >= 4, "{listed:?}");
+    for one in &listed {
+        let alone = house.send("GET", &format!("/v1/snapshots/{}", one["id"].as_str().unwrap()), None).await;
+        assert_eq!(alone.body["snapshot"], *one);
+        let path = format!("/v1/servers/{}/tree", one["server_id"].as_str().unwrap());
+        let tree = house.send("GET", &path, None).await.body["tree"].clone();
+        let node = tree["nodes"].as_array().unwrap().iter().find(|node| node["id"] == one["id"]).unwrap();
+        assert_eq!(tree["current_snapshot_id"] == one["id"], one["current"] == true, "{one}");
+        assert_eq!(node["branch_id"], one["branch_id"]);
+        let branches = tree["branches"].as_array().unwrap();
+        assert!(
+            branches.iter().any(|branch| branch["id"] == one["branch_id"] && branch["name"] == one["branch"]),
+            "{one}"
+        );
+        assert_eq!(one["disks"].as_array().unwrap().len(), 3, "{one}");
+    }
+}

@@ -105,8 +105,8 @@ async fn pages_come_in_the_order_of_creation_and_none_is_missed() {
         loop {
             let rows = store.snapshots(&SnapshotFilter::default(), &page).await.unwrap();
             let Some(last) = rows.last() else { break };
-            page.marker = Some(last.id.to_string());
-            found.extend(rows.iter().map(|node| node.id));
+            page.marker = Some(last.snapshot.id.to_string());
+            found.extend(rows.iter().map(|node| node.snapshot.id));
         }
         if !ascending {
             found.reverse();

@@ -5,10 +5,10 @@ use utoipa::ToSchema;
 
 use crate::api::page::Link;
 use crate::api::v1::schema::Time;
-use crate::app::snapshots::SnapshotDetail;
 use crate::domain::disk::{DiskKind, DiskSnapshot, Layer, LeftOut};
 use crate::domain::snapshot::{ConsistencyRecord, Protection, SnapshotStatus};
 use crate::ids::{BranchId, DiskId, DiskSnapshotId, OperationId, ServerId, SnapshotId};
+use crate::store::details::SnapshotDetail;
 
 /// A snapshot.
 #[derive(Serialize, ToSchema)]
