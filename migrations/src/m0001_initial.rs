@@ -2,7 +2,7 @@
 
 use sea_orm_migration::prelude::*;
 
-use crate::schema::{flag, id, make_index, number, table, text, time, word};
+use crate::schema::{flag, id, make_index, make_table, number, table, text, time, word};
 
 /// See the module's text.
 pub struct Migration;
@@ -22,7 +22,6 @@ impl MigrationTrait for Migration {
         let b = manager.get_database_backend();
         let tables = [
             table(
-                b,
                 "servers",
                 vec![
                     id("id").primary_key().not_null().take(),
@@ -41,7 +40,6 @@ impl MigrationTrait for Migration {
                 ],
             ),
             table(
-                b,
                 "branches",
                 vec![
                     id("id").primary_key().not_null().take(),
@@ -52,7 +50,6 @@ impl MigrationTrait for Migration {
                 ],
             ),
             table(
-                b,
                 "snapshots",
                 vec![
                     id("id").primary_key().not_null().take(),
@@ -80,7 +77,6 @@ impl MigrationTrait for Migration {
                 ],
             ),
             table(
-                b,
                 "layers",
                 vec![
                     id("id").primary_key().not_null().take(),
@@ -100,7 +96,6 @@ impl MigrationTrait for Migration {
                 ],
             ),
             table(
-                b,
                 "disk_snapshots",
                 vec![
                     id("id").primary_key().not_null().take(),
@@ -115,7 +110,6 @@ impl MigrationTrait for Migration {
                 ],
             ),
             table(
-                b,
                 "operations",
                 vec![
                     id("id").primary_key().not_null().take(),
@@ -143,7 +137,6 @@ impl MigrationTrait for Migration {
                 ],
             ),
             table(
-                b,
                 "operation_events",
                 vec![
                     number("id").primary_key().auto_increment().not_null().take(),
@@ -155,7 +148,6 @@ impl MigrationTrait for Migration {
                 ],
             ),
             table(
-                b,
                 "engines",
                 vec![
                     id("id").primary_key().not_null().take(),
@@ -166,7 +158,7 @@ impl MigrationTrait for Migration {
             ),
         ];
         for statement in tables {
-            manager.create_table(statement).await?;
+            make_table(manager, statement).await?;
         }
         let indexes: [(_, &[_], _); 12] = [
             ("servers", &["project_id", "id"], false),

@@ -2,7 +2,7 @@
 
 use sea_orm_migration::prelude::*;
 
-use crate::schema::{id, make_index, number, table, time, word};
+use crate::schema::{id, make_index, make_table, number, table, time, word};
 
 /// See the module's text.
 pub struct Migration;
@@ -29,7 +29,7 @@ impl MigrationTrait for Migration {
             time(b, "received_at").not_null().take(),
             time(b, "handled_at"),
         ];
-        manager.create_table(table(b, "inbox", columns)).await?;
+        make_table(manager, table("inbox", columns)).await?;
         // What waits, in the order in which it is looked at; what was looked at, by age.
         make_index(manager, "inbox", &["handled_at", "urgency", "received_at"], false).await?;
         make_index(manager, "inbox", &["server_id", "received_at"], false).await

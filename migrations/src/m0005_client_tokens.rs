@@ -2,7 +2,7 @@
 
 use sea_orm_migration::prelude::*;
 
-use crate::schema::{id, make_index, table, time, word};
+use crate::schema::{id, make_index, make_table, table, time, word};
 
 /// See the module's text.
 pub struct Migration;
@@ -26,9 +26,9 @@ impl MigrationTrait for Migration {
             id("operation_id").not_null().take(),
             time(b, "created_at").not_null().take(),
         ];
-        let mut table = table(b, TABLE, columns);
+        let mut table = table(TABLE, columns);
         table.primary_key(Index::create().col(Alias::new("server_id")).col(Alias::new("token")));
-        manager.create_table(table).await?;
+        make_table(manager, table).await?;
         make_index(manager, TABLE, &["created_at"], false).await // they are forgotten by age
     }
 

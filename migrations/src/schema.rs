@@ -1,7 +1,7 @@
 //! What the changes are written with: columns that mean the same in SQLite, PostgreSQL and MariaDB.
 
 use sea_orm_migration::prelude::*;
-use sea_orm_migration::sea_orm::DbBackend;
+use sea_orm_migration::sea_orm::{ConnectionTrait, DbBackend, Statement};
 
 /// A UUID, as text. Not `char`: PostgreSQL uses no index of such a column when it is compared with a text, as values are.
 pub fn id(name: &'static str) -> ColumnDef {
@@ -43,17 +43,28 @@ pub fn time(backend: DbBackend, name: &'static str) -> ColumnDef {
     column
 }
 
-/// A table. MariaDB's default would take names for the same that differ in case, in accents, or in blanks at their end.
-pub fn table(backend: DbBackend, name: &'static str, columns: Vec<ColumnDef>) -> TableCreateStatement {
+/// A table.
+pub fn table(name: &'static str, columns: Vec<ColumnDef>) -> TableCreateStatement {
     let mut table = Table::create();
     table.table(Alias::new(name)).if_not_exists();
-    if backend == DbBackend::MySql {
-        table.character_set("utf8mb4").collate("utf8mb4_nopad_bin");
-    }
     for column in columns {
         table.col(column);
     }
     table
+}
+
+/// Makes a table, unless it is there. The default of MariaDB and MySQL would take names for the same that differ in case, in
+/// accents, or in blanks at their end; each has another word for the collation that does not.
+pub async fn make_table(manager: &SchemaManager<'_>, mut table: TableCreateStatement) -> Result<(), DbErr> {
+    let backend = manager.get_database_backend();
+    if backend == DbBackend::MySql {
+        let version = Statement::from_string(backend, "SELECT VERSION() AS version");
+        let version = manager.get_connection().query_one_raw(version).await?;
+        let version: String = version.map_or(Ok(String::new()), |row| row.try_get("", "version"))?;
+        let collation = if version.contains("MariaDB") { "utf8mb4_nopad_bin" } else { "utf8mb4_0900_bin" };
+        table.character_set("utf8mb4").collate(collation);
+    }
+    manager.create_table(table).await
 }
 
 /// Makes an index, unless it is there: in MariaDB there is no "if not exists" for one.

@@ -103,7 +103,7 @@ const DATABASE: &[Opt] = &[
         Type::Url,
         "sqlite:////var/lib/ratoon/ratoon.sqlite",
         "URL of the database: sqlite:////path (one host only), postgresql://user:password@host/name, or \
-         mysql://user:password@host/name (MariaDB 10.6 or newer). The names that oslo.db has for them are understood too.",
+         mysql://user:password@host/name (MariaDB 10.6, MySQL 8.0.17, or newer). The names that oslo.db has for them are understood too.",
     )
     .secret()
     .choices(&["sqlite", "postgresql", "mysql", "postgresql+psycopg2", "mysql+pymysql"]),

@@ -56,7 +56,7 @@ def pair(cloud, service):
 def taken_after(service, server, asked):
     """Seconds between the owner's request and the rename; None if the head was not taken before Nova was done."""
     rows = service.rows("SELECT at FROM operation_events JOIN operations ON operations.id = operation_id "
-                        "WHERE server_id = ? AND operations.kind = 'head_takeover' AND step = 'take' AND operation_events.kind = 'done'", server.id)
+                        "WHERE server_id = ? AND operations.kind = 'head_takeover' AND operation_events.step = 'take' AND operation_events.kind = 'done'", server.id)
     if not rows:
         return None
     at = datetime.datetime.fromisoformat(rows[0]['at']).replace(tzinfo=datetime.timezone.utc)

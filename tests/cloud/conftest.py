@@ -43,8 +43,18 @@ def pytest_collection_modifyitems(config, items):
         if marker := item.get_closest_marker('sampled'):
             modules.setdefault(item.module, (marker.args[0], []))[1].append(item)
     left_out = [item for count, tests in modules.values() for item in tests if item not in sample(tests, count)]
-    items[:] = sorted((item for item in items if item not in left_out), key=lambda item: item.get_closest_marker('long') is None)
+    items[:] = spread([item for item in items if item not in left_out])
     config.hook.pytest_deselected(items=left_out)
+
+
+def spread(items):
+    """Long tests first, and on different workers: pytest-xdist begins by giving each a batch of tests that follow one another."""
+    is_long = [item.get_closest_marker('long') is not None for item in items]
+    spread = [item for item, long in zip(items, is_long) if not long]
+    batch = max(len(items) // (4 * int(os.environ.get('PYTEST_XDIST_WORKER_COUNT', 1))), 2)
+    for number, item in enumerate(item for item, long in zip(items, is_long) if long):
+        spread.insert(number * batch, item)
+    return spread
 
 
 @pytest.hookimpl(hookwrapper=True, tryfirst=True)
