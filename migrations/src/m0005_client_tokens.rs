@@ -1,4 +1,4 @@
-//! Callers' own names for their requests: which operation each of them began.
+//! Callers' own names for their requests: which snapshot each of them asked for, and by which operation it was made.
 
 use sea_orm_migration::prelude::*;
 
@@ -23,6 +23,7 @@ impl MigrationTrait for Migration {
             id("server_id").not_null().take(),
             word("token", 64).not_null().take(),
             word("digest", 64).not_null().take(),
+            id("snapshot_id").not_null().take(),
             id("operation_id").not_null().take(),
             time(b, "created_at").not_null().take(),
         ];

@@ -69,12 +69,12 @@ impl Query {
         Self::read(request, &[names::<Filters>(), names::<ListParams>(), names::<SortParam>()].concat())
     }
 
-    /// Reads the query of a request that has these parameters only.
+    /// Reads the query of a request that has these parameters only: its own, and those that it shares with others.
     ///
     /// # Errors
     /// As [`Query::of`].
-    pub fn only<Params: IntoParams>(request: &HttpRequest) -> Result<Self> {
-        Self::read(request, &names::<Params>())
+    pub fn only<Own: IntoParams, Shared: IntoParams>(request: &HttpRequest) -> Result<Self> {
+        Self::read(request, &[names::<Own>(), names::<Shared>()].concat())
     }
 
     /// Refuses a query.
@@ -82,7 +82,7 @@ impl Query {
     /// # Errors
     /// As [`Query::of`].
     pub fn none(request: &HttpRequest) -> Result<()> {
-        Self::only::<NoParams>(request).map(drop)
+        Self::read(request, &[]).map(drop)
     }
 
     fn read(request: &HttpRequest, known: &[String]) -> Result<Self> {

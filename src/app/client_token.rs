@@ -4,9 +4,9 @@ use sha2::{Digest, Sha256};
 
 use super::App;
 use super::snapshot_create::CreateSnapshot;
-use crate::domain::snapshot::Snapshot;
 use crate::error::{Error, Kind, Result};
 use crate::ids::{OperationId, ServerId};
+use crate::store::details::SnapshotDetail;
 
 const LENGTH_MAX: usize = 64;
 
@@ -48,7 +48,7 @@ impl App {
         &self,
         server: ServerId,
         request: &NamedRequest,
-    ) -> Result<Option<(Snapshot, OperationId)>> {
+    ) -> Result<Option<(SnapshotDetail, OperationId)>> {
         let Some(known) = self.store.client_token(server, &request.token).await? else { return Ok(None) };
         let begun = known.operation_id;
         let used = |message: String| Error::new(Kind::Conflict, message).remedy("Ask under a new client_token.");
@@ -57,12 +57,8 @@ impl App {
                 "This client_token was given to another request, which began operation {begun}."
             )));
         }
-        let operation = self.store.operation(begun).await?;
-        let snapshot = match &operation {
-            Some(operation) => self.store.snapshot(operation.snapshot_id).await?,
-            None => None,
-        };
-        let gone = || used(format!("The snapshot that operation {begun} made under this client_token is gone."));
-        snapshot.map(|snapshot| Some((snapshot, begun))).ok_or_else(gone)
+        let gone = || used(format!("Snapshot {}, which was made under this client_token, is gone.", known.snapshot_id));
+        let detail = self.store.snapshot_detail(known.snapshot_id).await?.ok_or_else(gone)?;
+        Ok(Some((detail, begun)))
     }
 }

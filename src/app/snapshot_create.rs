@@ -20,6 +20,7 @@ use crate::ids::{BranchId, DiskSnapshotId, OperationId, ProjectId, ServerId, Sna
 use crate::operations::snapshot_create::{KIND, Params, STEPS};
 use crate::operations::{Step, untyped};
 use crate::store::client_tokens::ClientToken;
+use crate::store::details::SnapshotDetail;
 use crate::store::trees::TreeChange;
 
 /// Longest pause that a caller may ask for, in milliseconds.
@@ -57,7 +58,7 @@ impl App {
         &self,
         caller: &RequestContext,
         request: CreateSnapshot,
-    ) -> Result<Answer<(Snapshot, OperationId)>> {
+    ) -> Result<Answer<(SnapshotDetail, OperationId)>> {
         caller.allow(Rule::SnapshotCreate, &caller.own()).await?;
         if let Some(name) = &request.name {
             check_name("name", name)?;
@@ -93,7 +94,7 @@ impl App {
         pause_limit_ms: u64,
         server: ServerFacts,
         named: Option<&NamedRequest>,
-    ) -> Result<Answer<(Snapshot, OperationId)>> {
+    ) -> Result<Answer<(SnapshotDetail, OperationId)>> {
         let look = self.look(server, &request.exclude_disks).await?;
         look.must_be_free(request.tree_generation)?;
         let exclude = request.exclude_disks.iter().filter(|word| !look.is_left_out(word)).cloned().collect();
@@ -111,8 +112,7 @@ impl App {
             image: None,
         };
         let (snapshot, operation) = self.begin_capture(caller, node, &look, &plan, named).await?;
-        let snapshot = self.store.snapshot(snapshot.id).await?.unwrap_or(snapshot);
-        Ok(Answer::Accepted((snapshot, operation)))
+        Ok(Answer::Accepted((self.detail_of(snapshot.id).await?, operation)))
     }
 
     /// Plans a capture that fits into the quota. `amid_image`: it may go on beside an image that Nova makes of the server.
@@ -161,6 +161,7 @@ impl App {
         change.client_token = named.map(|named| ClientToken {
             token: named.token.clone(),
             digest: named.digest.clone(),
+            snapshot_id: snapshot.id,
             operation_id: operation.id,
         });
         let generation = Some(look.tree.record.generation);

@@ -15,6 +15,7 @@ use crate::drivers::Source;
 use crate::error::{Error, Result};
 use crate::ids::{DiskSnapshotId, LayerId, OperationId, SnapshotId};
 use crate::operations::snapshot_restore::{Incoming, KIND, Origin, Outgoing, Params, STEPS, Slot};
+use crate::store::details::SnapshotDetail;
 use crate::store::trees::{ServerTree, TreeChange};
 
 /// What the caller asks for.
@@ -43,7 +44,7 @@ impl App {
         &self,
         caller: &RequestContext,
         request: RestoreSnapshot,
-    ) -> Result<Answer<(Snapshot, OperationId)>> {
+    ) -> Result<Answer<(SnapshotDetail, OperationId)>> {
         let target = self.get_snapshot(caller, request.snapshot_id).await?.snapshot;
         caller.allow(Rule::SnapshotRestore, &(&target).into()).await?;
         if let Some(name) = &request.branch_name {
@@ -85,9 +86,8 @@ impl App {
         let operation = new_operation(caller, &Subject::of(&look), (KIND, &STEPS), target.id, &params)?;
         let generation = Some(look.tree.record.generation);
         self.store.begin_operation(&operation, &look.server.name, change, generation).await?;
-        let target = self.store.snapshot(target.id).await?.unwrap_or(target);
         tracing::info!(operation_id = %operation.id, snapshot_id = %target.id, server_id = %look.server.id, "restore accepted");
-        Ok(Answer::Accepted((target, operation.id)))
+        Ok(Answer::Accepted((self.detail_of(target.id).await?, operation.id)))
     }
 
     /// The parked layers that would serve the node and that their backend confirms to be untouched.

@@ -95,6 +95,11 @@ impl App {
         self.get_snapshot(caller, id).await
     }
 
+    /// A snapshot that was there a moment ago.
+    pub(super) async fn detail_of(&self, id: SnapshotId) -> Result<SnapshotDetail> {
+        self.store.snapshot_detail(id).await?.ok_or_else(|| Error::not_found("Snapshot", id))
+    }
+
     pub(crate) async fn tree_of(&self, id: ServerId) -> Result<ServerTree> {
         self.store.tree(id).await?.ok_or_else(|| Error::internal(format!("Server {id} has no record.")))
     }

@@ -7,7 +7,7 @@ use super::rows::client_token;
 use super::{Store, database_error, from_id};
 use crate::clock;
 use crate::error::{Error, Result};
-use crate::ids::{OperationId, ServerId};
+use crate::ids::{OperationId, ServerId, SnapshotId};
 
 /// How long a name is remembered. Whoever has not heard an answer asks again within minutes.
 const KEPT: TimeDelta = TimeDelta::hours(24);
@@ -19,7 +19,9 @@ pub struct ClientToken {
     pub token: String,
     /// A digest of what was asked for under it, so that something else is not taken for the same.
     pub digest: String,
-    /// What it began.
+    /// What was asked for.
+    pub snapshot_id: SnapshotId,
+    /// What makes it. Its row may be forgotten before this one.
     pub operation_id: OperationId,
 }
 
@@ -44,6 +46,7 @@ async fn find(connection: &impl ConnectionTrait, server: ServerId, token: &str) 
         Ok(ClientToken {
             token: row.token,
             digest: row.digest,
+            snapshot_id: from_id("client_tokens.snapshot_id", &row.snapshot_id)?,
             operation_id: from_id("client_tokens.operation_id", &row.operation_id)?,
         })
     })
@@ -65,6 +68,7 @@ pub(super) async fn take(connection: &impl ConnectionTrait, server: ServerId, ne
         server_id: Set(server.to_string()),
         token: Set(new.token.clone()),
         digest: Set(new.digest.clone()),
+        snapshot_id: Set(new.snapshot_id.to_string()),
         operation_id: Set(new.operation_id.to_string()),
         created_at: Set(now.naive_utc()),
     };

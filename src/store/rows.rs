@@ -199,6 +199,7 @@ pub mod client_token {
         #[sea_orm(primary_key, auto_increment = false)]
         pub token: String,
         pub digest: String,
+        pub snapshot_id: String,
         pub operation_id: String,
         pub created_at: ChronoDateTime,
     }

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """What does Ratoon take while nobody asks for anything, and how soon is it there? idle.py OUT.json
 
-Memory (PSS) of `ratoon api` and of `ratoon engine`, connected to Ceph and RabbitMQ, after a request and a minute of rest, beside that of
+Memory (PSS) of `ratoon api` and of `ratoon engine`, connected to Ceph and RabbitMQ, after a request and when it has settled, beside that of
 cinder-api and cinder-volume of the same cloud; and the time from the start of `ratoon api` to its first answer, ten times. Goals:
 25 MiB, 80 MiB, median 100 ms.
 """
@@ -14,13 +14,11 @@ import time
 
 TOP = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(TOP / 'cloud'))
-import requests  # noqa: E402
-
 import database  # noqa: E402
 from cloud import STATE, Cloud, wait  # noqa: E402
 from service import Process  # noqa: E402
 
-GOAL_API_MIB, GOAL_ENGINE_MIB, GOAL_START_MS, STARTS, REST_S = 25, 80, 100, 10, 60
+GOAL_API_MIB, GOAL_ENGINE_MIB, GOAL_START_MS, STARTS, LOOK_EVERY_S = 25, 80, 100, 10, 10
 
 
 def memory(pid):
@@ -35,12 +33,20 @@ def first_answer(service):
     """Milliseconds from the start of the process to the end of its first answer."""
     begun = time.perf_counter()
     service.start(role='api', wait_for_answer=False)
-    while True:
-        try:
-            requests.get(service.url + '/healthcheck', timeout=5).raise_for_status()
-            return 1000 * (time.perf_counter() - begun)
-        except requests.ConnectionError:
-            time.sleep(0.002)
+    wait('the first answer', service.answers, 60, 0.002)
+    return 1000 * (time.perf_counter() - begun)
+
+
+def at_rest(pids):
+    """MiB of each process, as soon as none has changed by a percent since the look before."""
+    before = {}
+
+    def settled():
+        nonlocal before
+        now, then = {name: memory(pid) for name, pid in pids.items()}, before
+        before = now
+        return now if then and all(abs(now[name] - then[name]) <= 0.01 * then[name] for name in now) else None
+    return wait('memory to settle', settled, every=LOOK_EVERY_S)
 
 
 def main(out):
@@ -58,10 +64,9 @@ def main(out):
         api.client(project.owner).capture(server, 'a')
         server.stop()
         wait('the queue to be heard', lambda: 'listening to notifications' in engine.tail(200))
-        time.sleep(REST_S)
         pids = {'ratoon api': api.process.pid, 'ratoon engine': engine.process.pid,
                 **{name: (STATE / 'run' / f'{name}.pid').read_text().split()[0] for name in ('cinder-api', 'cinder-volume')}}
-        found = {name: memory(pid) for name, pid in pids.items()}
+        found = at_rest(pids)
         for one in (engine, api):
             one.stop()
     start = statistics.median(starts)

@@ -7,7 +7,6 @@ use ratoon::app::policy::Policy;
 use ratoon::app::snapshot_create::CreateSnapshot;
 use ratoon::app::snapshot_restore::RestoreSnapshot;
 use ratoon::app::{Answer, App, AppSettings, RequestContext};
-use ratoon::clock;
 use ratoon::domain::disk::Attachment;
 use ratoon::domain::operation::{EventKind, Operation, OperationStatus};
 use ratoon::domain::snapshot::{Consistency, Snapshot};
@@ -18,6 +17,7 @@ use ratoon::operations::runner::{self, Outcome};
 use ratoon::operations::{Drivers, OperationSettings, Probe, Verdict, World};
 use ratoon::store::Store;
 use ratoon::store::trees::ServerTree;
+use sea_orm::{ConnectionTrait, DbBackend};
 use tokio::sync::watch;
 
 use crate::databases::{Outage, TestDatabase};
@@ -356,16 +356,23 @@ impl Lab {
 
     /// A new engine takes the operation and works until it is done with it, or dies.
     pub async fn engine(&self) -> Outcome {
-        // A row is passed over while a transaction of the engine before, that was cut off, is still being rolled back.
-        let patience = clock::Instant::now();
-        let operation = loop {
-            match self.take().await {
-                Some(operation) => break operation,
-                None => assert!(patience.elapsed() < Duration::from_secs(10), "no operation waits"),
+        let operation = match self.take().await {
+            Some(operation) => operation,
+            None => {
+                self.transactions_have_ended().await;
+                self.take().await.expect("an operation waits")
             }
-            clock::sleep(Duration::from_millis(20)).await;
         };
         self.work(&operation).await
+    }
+
+    /// Waits for whoever has locked an operation's row: a transaction of an engine that was cut off may still be rolled back, and
+    /// who looks for work passes such a row over.
+    async fn transactions_have_ended(&self) {
+        let sql = self.sql().await;
+        if sql.get_database_backend() != DbBackend::Sqlite {
+            sql.execute_unprepared("SELECT id FROM operations FOR UPDATE").await.unwrap();
+        }
     }
 
     /// One engine after the other, until the operation is final.

@@ -6,12 +6,12 @@ use utoipa::ToSchema;
 
 use super::schema::{Name, Time};
 use super::snapshots::body::Restore;
-use super::{DeleteParams, Planned, accepted, how_to_delete, plan};
+use super::{DeleteParams, Planned, acted, how_to_delete};
 use crate::api::ApiState;
 use crate::api::body::{Body, parse, path_id};
 use crate::api::caller::Caller;
 use crate::api::fault::{Answer, ErrorBody};
-use crate::app;
+use crate::api::page::NoParams;
 use crate::app::branches::BranchDetail;
 use crate::ids::{BranchId, OperationId, ServerId, SnapshotId};
 
@@ -144,13 +144,8 @@ pub async fn update(state: web::Data<ApiState>, caller: Caller, id: web::Path<St
 )]
 pub async fn delete(state: web::Data<ApiState>, caller: Caller, request: HttpRequest, id: web::Path<String>) -> Answer {
     let id = path_id("Branch", &id)?;
-    let how = how_to_delete::<DeleteParams>(&request)?;
-    match state.app.delete_branch(&caller.0, id, how).await? {
-        app::Answer::Plan(view) => Ok(plan(view)),
-        app::Answer::Accepted((detail, operation_id)) => {
-            Ok(accepted(&state, &request, begun(detail, operation_id), &format!("operations/{operation_id}")))
-        }
-    }
+    let how = how_to_delete::<NoParams>(&request)?;
+    Ok(acted(&state, &request, state.app.delete_branch(&caller.0, id, how).await?, begun))
 }
 
 /// Restore a branch
@@ -178,10 +173,5 @@ pub async fn restore(
     let id = path_id("Branch", &id)?;
     // The branch's tip takes the place of this id.
     let wanted = parse::<Restore>(&body.0)?.request(SnapshotId::new())?;
-    match state.app.restore_branch(&caller.0, id, wanted).await? {
-        app::Answer::Plan(view) => Ok(plan(view)),
-        app::Answer::Accepted((branch, operation_id)) => {
-            Ok(accepted(&state, &request, begun(branch, operation_id), &format!("operations/{operation_id}")))
-        }
-    }
+    Ok(acted(&state, &request, state.app.restore_branch(&caller.0, id, wanted).await?, begun))
 }

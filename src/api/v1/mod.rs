@@ -16,11 +16,12 @@ use utoipa::{IntoParams, ToSchema};
 use super::ApiState;
 use super::body::no_body;
 use super::page::{Query, base};
-use crate::app::RequestContext;
 use crate::app::plan_view::PlanView;
 use crate::app::policy::{Rule, Target};
 use crate::app::snapshot_delete::HowToDelete;
+use crate::app::{self, RequestContext};
 use crate::error::Result;
+use crate::ids::OperationId;
 use schema::{Flag, Generation};
 
 /// The answer to a dry run.
@@ -32,6 +33,22 @@ pub struct Planned {
 
 fn plan(plan: Box<PlanView>) -> HttpResponse {
     HttpResponse::Ok().json(Planned { plan: *plan })
+}
+
+/// The answer to an act on something that is there: its plan, or what has begun, as `view` shows it; the operation is where to
+/// look next.
+fn acted<T, View: Serialize>(
+    state: &ApiState,
+    request: &HttpRequest,
+    answer: app::Answer<(T, OperationId)>,
+    view: impl FnOnce(T, OperationId) -> View,
+) -> HttpResponse {
+    match answer {
+        app::Answer::Plan(view) => plan(view),
+        app::Answer::Accepted((thing, operation_id)) => {
+            accepted(state, request, view(thing, operation_id), &format!("operations/{operation_id}"))
+        }
+    }
 }
 
 /// The answer to an act that has begun: the resource, with the operation that works on it. `path` is where to look next.
@@ -51,10 +68,10 @@ pub struct DeleteParams {
     pub tree_generation: Option<i64>,
 }
 
-/// How a deletion is asked for: in its query, with these parameters only.
-fn how_to_delete<Params: IntoParams>(request: &HttpRequest) -> Result<HowToDelete> {
+/// How a deletion is asked for: in its query, with [`DeleteParams`] and these of its own only.
+fn how_to_delete<Own: IntoParams>(request: &HttpRequest) -> Result<HowToDelete> {
     no_body(request)?;
-    let query = Query::only::<Params>(request)?;
+    let query = Query::only::<Own, DeleteParams>(request)?;
     Ok(HowToDelete {
         subtree: query.flag("subtree")?,
         dry_run: query.flag("dry_run")?,

@@ -87,7 +87,7 @@ pub async fn delete_tree(
     id: web::Path<String>,
 ) -> Answer {
     let id = path_id("Server", &id)?;
-    let how = how_to_delete::<DeleteParams>(&request)?;
+    let how = how_to_delete::<NoParams>(&request)?;
     match state.app.delete_tree(&caller.0, id, how).await? {
         app::Answer::Plan(view) => Ok(plan(view)),
         app::Answer::Accepted((tree, operation_id)) => {

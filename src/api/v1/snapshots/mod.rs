@@ -6,8 +6,8 @@ pub mod view;
 use actix_web::{HttpRequest, HttpResponse, web};
 use utoipa::IntoParams;
 
-use super::schema::{Flag, Generation, Word};
-use super::{Planned, accepted, how_to_delete, plan, project_of};
+use super::schema::{Flag, Word};
+use super::{DeleteParams, Planned, accepted, acted, how_to_delete, plan, project_of};
 use crate::api::ApiState;
 use crate::api::body::{Body, field_id, parse, path_id};
 use crate::api::caller::Caller;
@@ -41,19 +41,13 @@ pub struct SnapshotParams {
     pub hidden: Option<String>,
 }
 
-/// How a snapshot's deletion is asked for.
+/// How a snapshot's deletion is asked for, besides.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct SnapshotDeleteParams {
     /// Whether all that grew from the snapshot is deleted too.
     #[param(value_type = Option<Flag>)]
     pub subtree: Option<String>,
-    /// Whether only the plan is asked for.
-    #[param(value_type = Option<Flag>)]
-    pub dry_run: Option<String>,
-    /// The generation that the tree must have; any, if there is none.
-    #[param(value_type = Option<Generation>)]
-    pub tree_generation: Option<i64>,
 }
 
 /// The answer to an act on a snapshot that has begun.
@@ -129,9 +123,8 @@ pub async fn create(state: web::Data<ApiState>, caller: Caller, request: HttpReq
     };
     match answer {
         app::Answer::Plan(view) => Ok(plan(view)),
-        app::Answer::Accepted((snapshot, operation_id)) => {
-            let detail = state.app.get_snapshot(&caller.0, snapshot.id).await?;
-            let path = format!("snapshots/{}", snapshot.id);
+        app::Answer::Accepted((detail, operation_id)) => {
+            let path = format!("snapshots/{}", detail.snapshot.id);
             Ok(accepted(&state, &request, begun(detail, operation_id), &path))
         }
     }
@@ -159,7 +152,7 @@ pub async fn update(state: web::Data<ApiState>, caller: Caller, id: web::Path<St
 /// Delete a snapshot
 #[utoipa::path(
     delete, path = "/v1/snapshots/{id}", tag = "snapshots", operation_id = "delete_snapshot",
-    params(("id" = SnapshotId, Path, description = "Id of the snapshot."), SnapshotDeleteParams),
+    params(("id" = SnapshotId, Path, description = "Id of the snapshot."), SnapshotDeleteParams, DeleteParams),
     responses(
         (status = 200, description = "Only the plan was asked for. Nothing is changed.", body = Planned),
         (status = 202, description = "The operation is recorded and runs.", body = OneSnapshot,
@@ -170,12 +163,7 @@ pub async fn update(state: web::Data<ApiState>, caller: Caller, id: web::Path<St
 pub async fn delete(state: web::Data<ApiState>, caller: Caller, request: HttpRequest, id: web::Path<String>) -> Answer {
     let id = path_id("Snapshot", &id)?;
     let how = how_to_delete::<SnapshotDeleteParams>(&request)?;
-    match state.app.delete_snapshot(&caller.0, id, how).await? {
-        app::Answer::Plan(view) => Ok(plan(view)),
-        app::Answer::Accepted((detail, operation_id)) => {
-            Ok(accepted(&state, &request, begun(detail, operation_id), &format!("operations/{operation_id}")))
-        }
-    }
+    Ok(acted(&state, &request, state.app.delete_snapshot(&caller.0, id, how).await?, begun))
 }
 
 /// Restore a snapshot
@@ -202,11 +190,5 @@ pub async fn restore(
 ) -> Answer {
     let id = path_id("Snapshot", &id)?;
     let wanted = parse::<Restore>(&body.0)?.request(id)?;
-    match state.app.restore_snapshot(&caller.0, wanted).await? {
-        app::Answer::Plan(view) => Ok(plan(view)),
-        app::Answer::Accepted((snapshot, operation_id)) => {
-            let detail = state.app.get_snapshot(&caller.0, snapshot.id).await?;
-            Ok(accepted(&state, &request, begun(detail, operation_id), &format!("operations/{operation_id}")))
-        }
-    }
+    Ok(acted(&state, &request, state.app.restore_snapshot(&caller.0, wanted).await?, begun))
 }
