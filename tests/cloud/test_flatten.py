@@ -12,7 +12,6 @@ from proof import captured, guest_agrees, pool
 from service import Process
 
 MIB = 1 << 20
-FIRST_COPIED = 512 * MIB  # behind all that the guest writes: its half of the disk is copied when this is
 EVENTS = [f'layer_flatten/{step}:{event}' for step in ('flatten', 'record') for event in ('started', 'done')]
 
 
@@ -40,10 +39,12 @@ def parent(image):
             return None
 
 
-def object_at(image, at):
-    """Name of the object in which an image keeps what is at a place."""
+def inherited(image):
+    """Names of the objects that an image will get when it is flattened, in the order in which it does: what it reads and has not itself."""
     with rbd.Image(pool('vms'), image, read_only=True) as opened:
-        return f'{opened.block_name_prefix()}.{at // opened.stat()["obj_size"]:016x}'
+        size, prefix = opened.stat()['obj_size'], opened.block_name_prefix()
+        read = [f'{prefix}.{at // size:016x}' for at in range(0, opened.size(), size) if any(opened.read(at, size))]
+    return [name for name in read if not is_there(name)]
 
 
 def is_there(name):
@@ -76,7 +77,7 @@ class Waiting:
         self.last = next(id for id, made_of in layers.items() if made_of in layers)
         self.waits = f'ratoon.{layers[self.last]}'
         with rbd.Image(pool('vms'), self.waits) as image:  # as if the guest had written much after the snapshot
-            for at in range(FIRST_COPIED, 768 * MIB, 4 * MIB):
+            for at in range(512 * MIB, 768 * MIB, 4 * MIB):
                 image.write(b'x' * 4 * MIB, at)
         client.delete_branch(server, 'branch-2')
         assert parent(f'ratoon.{self.last}') and self.waits in rbd.RBD().list(pool('vms'))
@@ -120,10 +121,9 @@ def test_it_goes_though_the_engine_was_killed_at(service, cloud, event):
 def test_it_goes_though_the_engine_was_killed_in_the_middle_of_writing(service, cloud):
     waiting = Waiting(service, cloud.project())
     half = f'ratoon.{waiting.last}'
-    written = object_at(half, FIRST_COPIED)
-    assert not is_there(written)
+    objects = inherited(half)
     waiting.sweep()
-    wait('Ratoon to write', lambda: is_there(written), every=0.001)
+    wait('Ratoon to write', lambda: is_there(objects[len(objects) // 2]), every=0.001)
     service.kill()
     assert parent(half), 'it was killed too late'
     waiting.sweep()

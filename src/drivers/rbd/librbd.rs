@@ -20,10 +20,14 @@ use crate::error::{Error, Result};
 pub(super) type RadosT = *mut c_void;
 /// `rados_ioctx_t`.
 pub(super) type IoctxT = *mut c_void;
+/// `rados_write_op_t`.
+pub(super) type WriteOpT = *mut c_void;
 /// `rbd_image_t`.
 pub(super) type ImageT = *mut c_void;
 /// `rbd_image_options_t`.
 pub(super) type OptionsT = *mut c_void;
+/// `time_t`, only ever passed as a null pointer.
+pub(super) type TimeT = c_void;
 /// Callback of `rbd_diff_iterate2`: offset, length, whether there is data, the caller's pointer.
 pub(super) type DiffCallback = extern "C" fn(u64, usize, c_int, *mut c_void) -> c_int;
 
@@ -172,6 +176,12 @@ table! {
         fn rados_ioctx_create(RadosT, *const c_char, *mut IoctxT) -> c_int;
         fn rados_ioctx_destroy(IoctxT);
         fn rados_remove(IoctxT, *const c_char) -> c_int;
+        fn rados_create_write_op() -> WriteOpT;
+        fn rados_release_write_op(WriteOpT);
+        fn rados_write_op_cmpext(WriteOpT, *const c_char, usize, u64, *mut c_int);
+        fn rados_write_op_write_full(WriteOpT, *const c_char, usize);
+        fn rados_write_op_exec(WriteOpT, *const c_char, *const c_char, *const c_char, usize, *mut c_int);
+        fn rados_write_op_operate(WriteOpT, IoctxT, *const c_char, *mut TimeT, c_int) -> c_int;
     }
     librbd {
         fn rbd_list2(IoctxT, *mut ImageSpecT, *mut usize) -> c_int;

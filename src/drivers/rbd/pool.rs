@@ -1,11 +1,4 @@
-//! A pool of RBD images: list, open, clone, rename, remove. Blocking.
-//!
-//! **Renames can be found half done.** librbd renames in three writes: (1) the object `rbd_id.<new>` is made, (2) the
-//! pool's directory is changed, in one atomic act, (3) `rbd_id.<old>` is removed. Who dies between them leaves an image
-//! that opens under two names; the directory's is the true one (it is what opening *by id* answers, and what a listing
-//! shows), the other is stale, and blocks both its name and every later rename to it (`EEXIST`). For Nova the stale name
-//! would even be a disk. So nobody here trusts "it opens under that name" alone: [`Pool::holder`] compares both, and
-//! [`Pool::rename`] and `holder` take stale names of our own images away.
+//! A pool of RBD images: list, open, clone, make, remove. Who bears which name: [`super::names`]. Blocking.
 #![allow(unsafe_code)]
 
 use std::ffi::{CString, c_char};
@@ -16,13 +9,12 @@ use super::connection::{Connection, as_setup_fault, c_string, own_str};
 use super::errno::{self, EEXIST, ENOENT, check};
 use super::image::{Access, Image, Shape};
 use super::librbd::{Api, ImageSpecT, ImageT, IoctxT, OptionsT, fill, option};
-use super::naming::IMAGE_PREFIX;
 use crate::error::{Error, Result};
 
 /// A pool, opened.
 pub struct Pool {
     connection: Arc<Connection>,
-    io: IoctxT,
+    pub(super) io: IoctxT,
     name: String,
 }
 
@@ -56,7 +48,7 @@ impl Pool {
         Ok(Self { connection: connection.clone(), io, name: name.to_owned() })
     }
 
-    fn api(&self) -> &'static Api {
+    pub(super) fn api(&self) -> &'static Api {
         self.connection.api
     }
 
@@ -127,98 +119,6 @@ impl Pool {
         }
         check(code, || doing.to_owned())?;
         Image::new(self.connection.clone(), image, &self.name).map(Some)
-    }
-
-    /// The true name of an image: what the directory says.
-    ///
-    /// # Errors
-    /// As [`super::errno`] maps them.
-    pub fn name_of(&self, id: &str) -> Result<Option<String>> {
-        Ok(self.open_id(id, Access::Read)?.map(|image| image.name().to_owned()))
-    }
-
-    /// Which image (id) opens under a name, stale or not.
-    fn opens_as(&self, name: &str) -> Result<Option<String>> {
-        Ok(self.open_name(name, Access::Read)?.map(|image| image.id().to_owned()))
-    }
-
-    /// Which image (id) bears a name, looked at and nothing else: while somebody renames, a name may be nobody's.
-    ///
-    /// # Errors
-    /// As [`super::errno`] maps them.
-    pub fn listed_as(&self, name: &str) -> Result<Option<String>> {
-        let Some(id) = self.opens_as(name)? else { return Ok(None) };
-        Ok(self.name_of(&id)?.filter(|true_name| true_name == name).map(|_| id))
-    }
-
-    /// Which image (id) bears a name, for one who is about to rename. A stale name of one of our images is taken away and
-    /// counts as free.
-    ///
-    /// # Errors
-    /// `Conflict` if the name is a stale one of an image that is not ours; else as [`super::errno`] maps them.
-    pub fn holder(&self, name: &str) -> Result<Option<String>> {
-        let Some(id) = self.opens_as(name)? else { return Ok(None) };
-        match self.name_of(&id)? {
-            Some(true_name) if true_name == name => Ok(Some(id)),
-            Some(true_name) if true_name.starts_with(IMAGE_PREFIX) => {
-                self.drop_stale_name(name)?;
-                Ok(None)
-            }
-            true_name => Err(Error::conflict(format!(
-                "RBD image {}/{name} opens as image id {id}, whose name is {}: a rename was left half done.",
-                self.name,
-                true_name.as_deref().unwrap_or("not listed"),
-            ))
-            .remedy(format!(
-                "If that image is right, remove the stale object: `rados -p {} rm rbd_id.{name}`.",
-                self.name
-            ))),
-        }
-    }
-
-    /// Removes `rbd_id.<name>`. Only called when the directory gives that image another name.
-    fn drop_stale_name(&self, name: &str) -> Result<()> {
-        let object = c_string(&format!("rbd_id.{name}"))?;
-        // SAFETY: the ioctx is live, the string terminated.
-        let code = unsafe { (self.api().rados_remove)(self.io, object.as_ptr()) };
-        if code == -ENOENT {
-            return Ok(());
-        }
-        check(code, || format!("remove the stale name {} from pool {}", name, self.name))?;
-        Ok(())
-    }
-
-    /// Renames the image with this id from one name to another. Doing it again is well; a rename that somebody left
-    /// half done is finished.
-    ///
-    /// # Errors
-    /// `NotFound` if there is no such image; `Conflict` if it bears neither name, or another image has the new one.
-    pub fn rename(&self, id: &str, from: &str, to: &str) -> Result<()> {
-        let pool = &self.name;
-        let Some(name) = self.name_of(id)? else { return Err(self.missing(id, from)) };
-        if name == to {
-            // Done before, but perhaps without the third write.
-            if self.opens_as(from)?.as_deref() == Some(id) {
-                self.drop_stale_name(from)?;
-            }
-            return Ok(());
-        }
-        if name != from {
-            return Err(Error::conflict(format!("RBD image id {id} in pool {pool} is named {name}, not {from}.")));
-        }
-        if self.opens_as(to)?.as_deref() == Some(id) {
-            // Only the first write was done: begin again.
-            self.drop_stale_name(to)?;
-        } else if let Some(other) = self.holder(to)? {
-            return Err(Error::conflict(format!(
-                "RBD image {pool}/{from} cannot be renamed: {to} is the name of image id {other}."
-            )));
-        }
-        let (c_from, c_to) = (c_string(from)?, c_string(to)?);
-        // SAFETY: the ioctx is live, both strings terminated.
-        let code = unsafe { (self.api().rbd_rename)(self.io, c_from.as_ptr(), c_to.as_ptr()) };
-        check(code, || format!("rename RBD image {pool}/{from} to {to}"))?;
-        Ok(())
     }
 
     /// The error for an image that should be there.
