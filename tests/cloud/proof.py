@@ -16,7 +16,7 @@ sys.path.append(str(MINICLOUD))
 import disktick  # noqa: E402
 
 POOLS = ('vms', 'images', 'volumes')
-BLOCK, CHUNK = 4096, 64 << 10
+BLOCK, CHUNK = 4096, 1 << 20  # read much at once: each read is a way to Ceph and back
 
 
 foreign = set()  # POOL/IMAGE of what lay there before the tests began
