@@ -19,6 +19,13 @@ def test_branch_list(snap):
 
 
 @pytest.mark.parametrize("given", ["main", MAIN])
+def test_branch_show(snap, given):
+    shown = snap("branch", "show", "web-01", given, "-f", "json").json
+    assert (shown["id"], shown["current"]) == (MAIN, True)
+    assert shown["tip_snapshot_id"] == UPGRADED
+
+
+@pytest.mark.parametrize("given", ["main", MAIN])
 def test_branch_set(snap, cloud, given):
     ran = snap("branch", "set", "--name", "trunk", "web-01", given)
     assert (ran.code, ran.out) == (0, "")

@@ -14,12 +14,14 @@ COMMANDS = {
     "server snapshot restore",
     "server snapshot tree",
     "server snapshot branch list",
+    "server snapshot branch show",
     "server snapshot branch set",
     "server snapshot branch restore",
     "server snapshot branch delete",
     "server snapshot operation list",
     "server snapshot operation show",
     "server snapshot operation cancel",
+    "server snapshot operation wait",
 }
 
 
@@ -64,4 +66,4 @@ def test_complete_lists_them(openstack):
         "tree unset'"
         in ran.out
     )
-    assert "cmds_server_snapshot_operation='cancel list show'" in ran.out
+    assert "cmds_server_snapshot_operation='cancel list show wait'" in ran.out

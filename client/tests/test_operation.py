@@ -1,16 +1,28 @@
 """openstack server snapshot operation"""
 
-from bodies import OPERATION, SERVER
+from bodies import OPERATION, PROJECT, SERVER
 
 
 def test_operation_list(snap, cloud):
     ran = snap(
         *("operation", "list", "--server", "web-01", "--status", "queued"),
-        *("--limit", "1", "-f", "json"),
+        *("--limit", "1", "--sort", "created_at:asc", "-f", "json"),
     )
     assert ran.json[0]["Steps Total"] == 2
     assert cloud.asked("GET", "/snap/v1/operations") == [
-        {"server_id": SERVER, "status": "queued", "limit": "1"}
+        {
+            "server_id": SERVER,
+            "status": "queued",
+            "limit": "1",
+            "sort": "created_at:asc",
+        }
+    ]
+
+
+def test_operations_of_a_project(snap, cloud):
+    assert snap("operation", "list", "--project", "demo", "-f", "json").code == 0
+    assert cloud.asked("GET", "/snap/v1/operations") == [
+        {"project_id": PROJECT, "all_projects": "true"}
     ]
 
 
@@ -31,3 +43,16 @@ def test_operation_show_as_a_table(snap, cloud):
 
 def test_operation_cancel(snap, cloud):
     assert snap("operation", "cancel", OPERATION, "-f", "json").json["cancel_requested"]
+
+
+def test_operation_wait(snap):
+    ran = snap("operation", "wait", OPERATION, "-f", "json")
+    assert (ran.code, ran.json["status"]) == (0, "succeeded")
+    assert ran.err.endswith("(2/2)\n")
+
+
+def test_operation_wait_for_one_that_fails(snap, cloud):
+    cloud.course[-1].update(status="failed", error={"message": "No.", "step": "x"})
+    ran = snap("operation", "wait", OPERATION)
+    assert ran.code == 1
+    assert "No." in ran.err

@@ -1,6 +1,7 @@
 """Hundreds of random acts against real Ceph and Cinder, compared with a byte-level model after each restore."""
 import collections
 import os
+import time
 
 import pytest
 
@@ -24,7 +25,7 @@ class Model:
         self.server = project.server(volumes=2)
         self.own_volumes = self.server.attachments()
         self.nodes = {}
-        self.log = collections.Counter()
+        self.log, self.seconds = collections.Counter(), collections.Counter()
         self.running = True
         self.capture()
         self.server.stop()  # most acts on a stopped server: there every byte can be compared
@@ -70,7 +71,9 @@ class Model:
         name = self.chance.choices(names, weights)[0]
         self.log[name] += 1
         print(f'{name}{" (running)" if self.running else ""}', end=' ', flush=True)
+        begun = time.monotonic()
         getattr(self, name)()
+        self.seconds[name] += round(time.monotonic() - begun)
 
     def run(self):
         """The guest runs a bit, and mostly is stopped again."""
@@ -204,7 +207,7 @@ def test_random_acts_agree_with_a_byte_level_model(cloud, big_service, chance, f
     model = Model(project, big_service.client(project.owner), big_service, chance)
     for _ in range(min(ACTS_A_SERVER, ACTS - first)):
         model.act()
-    print(dict(model.log))
+    print(dict(model.log), 'seconds:', dict(model.seconds))
     model.holds(node['id'] for node in model.visible())
     orphans.none_are_left(big_service, project, [model.server], model.own_volumes)
     if model.running:

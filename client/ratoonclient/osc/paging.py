@@ -6,7 +6,7 @@
 import itertools
 
 
-def add_options(parser, sortable=True):
+def add_options(parser):
     parser.add_argument(
         "--limit",
         metavar="<limit>",
@@ -18,18 +18,16 @@ def add_options(parser, sortable=True):
         metavar="<id>",
         help="Start behind this ID, the last one of the list before",
     )
-    if sortable:
-        parser.add_argument(
-            "--sort",
-            metavar="<key>[:<direction>]",
-            help="Sort by so many keys, comma-separated, each asc or desc "
-            "(default: created_at:desc)",
-        )
+    parser.add_argument(
+        "--sort",
+        metavar="<key>[:<direction>]",
+        help="Sort by this key, asc or desc (default: created_at:desc)",
+    )
 
 
 def query(parsed_args):
     given = {
-        name: getattr(parsed_args, name, None) for name in ("limit", "marker", "sort")
+        name: getattr(parsed_args, name) for name in ("limit", "marker", "sort")
     }
     return {name: value for name, value in given.items() if value is not None}
 

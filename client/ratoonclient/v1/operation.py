@@ -14,7 +14,7 @@ class Operation(_base.Resource):
     allow_fetch = True
 
     _query_mapping = resource.QueryParameters(
-        "server_id", "snapshot_id", "status", "all_projects"
+        "server_id", "snapshot_id", "status", "project_id", "all_projects", "sort"
     )
 
     kind = resource.Body("kind")

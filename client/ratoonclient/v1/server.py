@@ -14,6 +14,8 @@ class Server(_base.Resource):
     allow_list = True
     allow_fetch = True
 
+    _query_mapping = resource.QueryParameters("project_id", "all_projects")
+
     project_id = resource.Body("project_id")
     #: counts the changes of the tree; a plan is good for one generation
     tree_generation = resource.Body("tree_generation", type=int)

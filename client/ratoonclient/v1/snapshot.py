@@ -60,6 +60,8 @@ class Snapshot(_base.Restorable):
     #: the disks not captured, each with its reason
     left_out = resource.Body("left_out", type=list)
     flavor = resource.Body("flavor")
+    #: the image that Nova made at the same moment, if it was captured for that
+    image_id = resource.Body("image_id")
     #: the operation that works on it now, or worked on it last
     operation_id = resource.Body("operation_id")
     created_at = resource.Body("created_at")

@@ -1,4 +1,4 @@
-"""openstack server snapshot branch list, set, restore, delete"""
+"""openstack server snapshot branch list, show, set, restore, delete"""
 
 from ratoonclient.osc import columns
 from ratoonclient.osc import command
@@ -40,6 +40,19 @@ class ListBranch(command.Lister):
         server = find.server_id(self.conn, parsed_args.server)
         branches = self.client.branches(server)
         return columns.headings(LIST), [columns.of(one, LIST) for one in branches]
+
+
+class ShowBranch(command.ShowOne):
+    """Show a branch"""
+
+    def get_parser(self, prog_name):
+        parser = super().get_parser(prog_name)
+        _add_branch(parser)
+        return parser
+
+    def take_action(self, parsed_args):
+        branch = _find(self, parsed_args)
+        return columns.headings(SHOW), columns.of(branch, SHOW)
 
 
 class SetBranch(command.Command):

@@ -1,9 +1,11 @@
-"""openstack server snapshot operation list, show, cancel"""
+"""openstack server snapshot operation list, show, cancel, wait"""
 
 from ratoonclient.osc import columns
 from ratoonclient.osc import command
 from ratoonclient.osc import find
 from ratoonclient.osc import paging
+from ratoonclient.osc import progress
+from ratoonclient.osc import projects
 
 LIST = (
     ("ID", "id"),
@@ -49,12 +51,8 @@ class ListOperation(command.Lister):
             "--server", metavar="<server>", help="Only of this server (name or ID)"
         )
         parser.add_argument("--status", choices=STATUSES, help="Only with this status")
-        parser.add_argument(
-            "--all-projects",
-            action="store_true",
-            help="Of all projects (admin only)",
-        )
-        paging.add_options(parser, sortable=False)
+        projects.add_options(parser)
+        paging.add_options(parser)
         return parser
 
     def take_action(self, parsed_args):
@@ -63,8 +61,7 @@ class ListOperation(command.Lister):
             query["server_id"] = find.server_id(self.conn, parsed_args.server)
         if parsed_args.status:
             query["status"] = parsed_args.status
-        if parsed_args.all_projects:
-            query["all_projects"] = "true"
+        query.update(projects.query(self.conn, parsed_args))
         operations = paging.first(parsed_args, self.client.operations(**query))
         return columns.headings(LIST), [columns.of(one, LIST) for one in operations]
 
@@ -91,6 +88,18 @@ class CancelOperation(command.ShowOne):
 
     def take_action(self, parsed_args):
         return _show(self.client.cancel_operation(parsed_args.operation))
+
+
+class WaitOperation(command.ShowOne):
+    """Wait for an operation to end; fails if it fails"""
+
+    def get_parser(self, prog_name):
+        parser = super().get_parser(prog_name)
+        _add_operation(parser)
+        return parser
+
+    def take_action(self, parsed_args):
+        return _show(progress.wait(self, parsed_args.operation))
 
 
 def _add_operation(parser):

@@ -9,6 +9,7 @@ from ratoonclient.osc import find
 from ratoonclient.osc import paging
 from ratoonclient.osc import plan as _plan
 from ratoonclient.osc import progress
+from ratoonclient.osc import projects
 from ratoonclient.osc import restore
 
 LIST = (
@@ -46,6 +47,7 @@ SHOW = (
     ("flavor", "flavor"),
     ("hidden", "is_hidden"),
     ("id", "id"),
+    ("image_id", "image_id"),
     ("left_out", "left_out", columns.LeftOut),
     ("name", "name"),
     ("operation_id", "operation_id"),
@@ -149,21 +151,7 @@ class ListSnapshot(command.Lister):
             "their tree",
         )
         parser.add_argument("--status", choices=STATUSES, help="Only with this status")
-        parser.add_argument(
-            "--all-projects",
-            action="store_true",
-            help="Of all projects (admin only)",
-        )
-        parser.add_argument(
-            "--project",
-            metavar="<project>",
-            help="Only of this project, name or ID (admin only)",
-        )
-        parser.add_argument(
-            "--project-domain",
-            metavar="<domain>",
-            help="Domain of that project, in case its name is not unique",
-        )
+        projects.add_options(parser)
         parser.add_argument(
             "--long", action="store_true", help="List additional fields"
         )
@@ -182,12 +170,7 @@ class ListSnapshot(command.Lister):
             query["hidden"] = "true"
         if parsed_args.status:
             query["status"] = parsed_args.status
-        if parsed_args.project:
-            query["project_id"] = find.project_id(
-                self.conn, parsed_args.project, parsed_args.project_domain
-            )
-        if parsed_args.all_projects or parsed_args.project:
-            query["all_projects"] = "true"
+        query.update(projects.query(self.conn, parsed_args))
         snapshots = paging.first(parsed_args, self.client.snapshots(**query))
         wanted = LIST_LONG if parsed_args.long else LIST
         return columns.headings(wanted), [columns.of(one, wanted) for one in snapshots]
