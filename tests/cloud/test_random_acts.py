@@ -4,15 +4,16 @@ import os
 import time
 
 import pytest
+import rbd
 
 import orphans
 from conftest import SOAK
-from proof import boot, digest, disks, newest_snapshot, trail, trails
+from proof import boot, digest, disks, newest_snapshot, pool, trail, trails
 from service import Process
 
 ACTS = int(os.environ.get('RATOON_ACTS') or (200 if SOAK else 12))
 ACTS_A_SERVER = 50  # a clone of a clone of a clone ... is a depth that each server starts anew
-WEIGHTS = {'run': 3, 'scribble': 3, 'capture': 4, 'restore': 4, 'restore_some': 2, 'restore_branch': 2, 'delete': 3, 'delete_branch': 1}
+WEIGHTS = {'run': 4, 'capture': 4, 'restore': 4, 'restore_some': 2, 'restore_branch': 2, 'delete': 3, 'delete_branch': 1}
 BLOCK = 4096
 FREE = (900 << 20, 1 << 30)  # nothing of the guest's file systems is there
 
@@ -66,9 +67,8 @@ class Model:
     # Acts
 
     def act(self):
-        names = [name for name in WEIGHTS if name != 'scribble' or not self.running]
-        weights = [WEIGHTS[name] * (4 if self.running and name == 'run' else 1) for name in names]
-        name = self.chance.choices(names, weights)[0]
+        weights = [weight * (4 if self.running and name == 'run' else 1) for name, weight in WEIGHTS.items()]
+        name = self.chance.choices(list(WEIGHTS), weights)[0]
         self.log[name] += 1
         print(f'{name}{" (running)" if self.running else ""}', end=' ', flush=True)
         begun = time.monotonic()
@@ -76,8 +76,10 @@ class Model:
         self.seconds[name] += round(time.monotonic() - begun)
 
     def run(self):
-        """The guest runs a bit, and mostly is stopped again."""
+        """The guest runs a bit, and mostly is stopped again; before, more than a guest writes may be written for it."""
         if not self.running:
+            if self.chance.random() < 0.6:
+                self.scribble()
             self.server.start()
         self.server.ticking()
         self.running = self.chance.random() < 0.25
@@ -85,18 +87,14 @@ class Model:
             self.server.stop()
 
     def scribble(self):
-        """Random bytes at random places of a stopped server's disks: more than the guest writes."""
-        import rbd
-        from proof import pool
+        """Random bytes at random places of a stopped server's disks. What an outsider writes starts no server: the guest must run
+        now, else the model would let Ratoon believe that the disks have rested."""
         for spec in self.specs():
             where, _, name = spec.partition('/')
             with rbd.Image(pool(where), name) as image:
                 for _ in range(self.chance.randrange(1, 4)):
                     at = self.chance.randrange(FREE[0], FREE[1] - 64 * BLOCK, BLOCK)
                     image.write(self.chance.randbytes(BLOCK * self.chance.randrange(1, 64)), at)
-        # What an outsider writes starts no server: the model must not let Ratoon believe that the disks rested.
-        self.server.start()
-        self.server.stop()
 
     def capture(self):
         contents = None if self.running else self.live()
