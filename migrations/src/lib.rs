@@ -11,6 +11,7 @@ mod m0002_inbox;
 mod m0003_guard;
 mod m0004_image;
 mod m0005_client_tokens;
+mod m0006_names;
 mod schema;
 
 /// All changes, oldest first.
@@ -25,6 +26,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0003_guard::Migration),
             Box::new(m0004_image::Migration),
             Box::new(m0005_client_tokens::Migration),
+            Box::new(m0006_names::Migration),
         ]
     }
 }

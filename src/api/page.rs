@@ -11,7 +11,7 @@ use super::ApiState;
 use super::v1::schema::{Flag, Word};
 use crate::error::{Error, Result};
 use crate::ids::SnapshotId;
-use crate::store::Page;
+use crate::store::{Page, SortKey};
 
 /// A query, as pairs. Every name is known.
 pub struct Query(Vec<(String, String)>);
@@ -34,6 +34,15 @@ pub struct ListParams {
     pub marker: Option<String>,
 }
 
+/// The order of a list of what has names.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct NameSortParam {
+    /// `created_at` or `name`, and `:asc` or `:desc`: `created_at:desc`, newest first, if there is none; `:desc` if only that is left out.
+    #[param(pattern = "^(created_at|name)(:asc|:desc)?$")]
+    pub sort: Option<String>,
+}
+
 /// The order of a list.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -42,6 +51,11 @@ pub struct SortParam {
     #[param(pattern = "^created_at(:asc|:desc)?$")]
     pub sort: Option<String>,
 }
+
+/// What every list can be sorted by.
+pub const BY_TIME: [(&str, SortKey); 1] = [("created_at", SortKey::CreatedAt)];
+/// What lists of what has names can be sorted by.
+pub const BY_TIME_OR_NAME: [(&str, SortKey); 2] = [("created_at", SortKey::CreatedAt), ("name", SortKey::Name)];
 
 /// No parameter of one's own.
 #[derive(IntoParams)]
@@ -135,11 +149,11 @@ impl Query {
         }
     }
 
-    /// The page that is asked for. Lists are sorted by creation, `created_at:desc` unless told otherwise.
+    /// The page that is asked for, in one of these orders: by creation, `created_at:desc`, unless told otherwise.
     ///
     /// # Errors
     /// `BadRequest` naming the parameter.
-    pub fn page(&self, limit_max: u64) -> Result<Page> {
+    pub fn page(&self, limit_max: u64, keys: &[(&str, SortKey)]) -> Result<Page> {
         let limit = match self.text("limit") {
             None => limit_max,
             Some(text) => match text.parse::<i64>() {
@@ -147,15 +161,15 @@ impl Query {
                 _ => return Err(Error::bad_field("limit", format!("limit is a number above 0, not {text}."))),
             },
         };
-        let ascending = match self.text("sort") {
-            None | Some("created_at:desc" | "created_at") => false,
-            Some("created_at:asc") => true,
-            Some(other) => {
-                return Err(Error::bad_field("sort", format!("Lists cannot be sorted by {other}."))
-                    .remedy("Sort by created_at:asc or created_at:desc."));
-            }
+        let sort = self.text("sort").unwrap_or("created_at:desc");
+        let (word, direction) = sort.split_once(':').unwrap_or((sort, "desc"));
+        let key = keys.iter().find(|(name, _)| *name == word).map(|(_, key)| *key);
+        let (Some(key), true) = (key, matches!(direction, "asc" | "desc")) else {
+            let names: Vec<_> = keys.iter().map(|(name, _)| *name).collect();
+            return Err(Error::bad_field("sort", format!("Lists cannot be sorted by {sort}."))
+                .remedy(format!("Sort by {}, followed by :asc or :desc.", names.join(" or "))));
         };
-        Ok(Page { limit, marker: self.text("marker").map(str::to_owned), ascending })
+        Ok(Page { limit, marker: self.text("marker").map(str::to_owned), key, ascending: direction == "asc" })
     }
 
     /// The links of a list: to the next page, if this one is full.

@@ -38,7 +38,7 @@ impl Store {
         Ok(in_detail(&moment, found.into_iter().collect()).await?.pop())
     }
 
-    /// A page of snapshots by time of creation, in detail. Keyset paging: the cost does not grow with the page's number.
+    /// A page of snapshots, in detail. Keyset paging: the cost does not grow with the page's number.
     ///
     /// # Errors
     /// `BadRequest` for an unknown marker; when the database does not answer.

@@ -64,8 +64,20 @@ pub struct Page {
     pub limit: u64,
     /// Id of the last row of the page before.
     pub marker: Option<String>,
-    /// Oldest first instead of newest first.
+    /// What it is sorted by.
+    pub key: SortKey,
+    /// The smallest first, instead of the greatest.
     pub ascending: bool,
+}
+
+/// What a list is sorted by; what is equal in that, by id.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum SortKey {
+    /// Time of creation.
+    #[default]
+    CreatedAt,
+    /// Name, as the database compares words.
+    Name,
 }
 
 impl Store {

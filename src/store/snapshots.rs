@@ -3,12 +3,14 @@
 use sea_orm::sea_query::Expr;
 use sea_orm::{
     ActiveValue::{NotSet, Set},
-    ColumnTrait, Condition, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+    ColumnTrait, Condition, ConnectionTrait, EntityTrait, ModelTrait, Order, QueryFilter, QueryOrder, QuerySelect,
 };
 
 use super::operations::in_the_way;
 use super::rows::snapshot;
-use super::{Page, Store, branches, database_error, from_id, from_json, from_optional_id, from_word, servers, to_json};
+use super::{
+    Page, SortKey, Store, branches, database_error, from_id, from_json, from_optional_id, from_word, servers, to_json,
+};
 use crate::domain::snapshot::{Beside, Protection, Snapshot, SnapshotStatus};
 use crate::error::{Error, Result};
 use crate::ids::{BranchId, ServerId, SnapshotId};
@@ -154,7 +156,7 @@ pub struct Description {
     pub protection: Option<Option<Protection>>,
 }
 
-/// A page of snapshots by time of creation. Keyset paging: the cost does not grow with the page's number.
+/// A page of snapshots. Keyset paging: the cost does not grow with the page's number.
 pub(super) async fn page(
     connection: &impl ConnectionTrait,
     filter: &SnapshotFilter,
@@ -182,11 +184,12 @@ pub(super) async fn page(
         let failed = snapshot::Column::Status.eq(SnapshotStatus::ErrorDeleting.as_str());
         query = query.filter(Condition::any().add(snapshot::Column::Hidden.eq(false)).add(failed));
     }
-    query = if page.ascending {
-        query.order_by_asc(snapshot::Column::CreatedAt).order_by_asc(snapshot::Column::Id)
-    } else {
-        query.order_by_desc(snapshot::Column::CreatedAt).order_by_desc(snapshot::Column::Id)
+    let key = match page.key {
+        SortKey::CreatedAt => snapshot::Column::CreatedAt,
+        SortKey::Name => snapshot::Column::Name,
     };
+    let order = if page.ascending { Order::Asc } else { Order::Desc };
+    query = query.order_by(key, order.clone()).order_by(snapshot::Column::Id, order);
     if let Some(marker) = &page.marker {
         let last = snapshot::Entity::find_by_id(marker.as_str())
             .one(connection)
@@ -194,13 +197,13 @@ pub(super) async fn page(
             .map_err(database_error)?
             .filter(|row| filter.project_id.as_ref().is_none_or(|project| *project == row.project_id))
             .ok_or_else(|| Error::bad_field("marker", format!("No snapshot {marker} to go on from.")))?;
-        let (at, id) = (last.created_at, last.id);
-        let same = Condition::all().add(snapshot::Column::CreatedAt.eq(at));
-        query = query.filter(if page.ascending {
-            Condition::any().add(snapshot::Column::CreatedAt.gt(at)).add(same.add(snapshot::Column::Id.gt(id)))
+        let at = last.get(key);
+        let (beyond, then) = if page.ascending {
+            (key.gt(at.clone()), snapshot::Column::Id.gt(last.id))
         } else {
-            Condition::any().add(snapshot::Column::CreatedAt.lt(at)).add(same.add(snapshot::Column::Id.lt(id)))
-        });
+            (key.lt(at.clone()), snapshot::Column::Id.lt(last.id))
+        };
+        query = query.filter(Condition::any().add(beyond).add(Condition::all().add(key.eq(at)).add(then)));
     }
     let rows = query.all(connection).await.map_err(database_error)?;
     rows.into_iter().map(Snapshot::try_from).collect()

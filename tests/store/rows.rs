@@ -3,10 +3,10 @@
 use ratoon::domain::operation::{EventKind, OperationEvent, OperationStatus};
 use ratoon::domain::snapshot::Branch;
 use ratoon::ids::{BranchId, EngineId, ServerId};
-use ratoon::store::Page;
 use ratoon::store::operations::{Fence, Progress};
 use ratoon::store::snapshots::SnapshotFilter;
 use ratoon::store::trees::TreeChange;
+use ratoon::store::{Page, SortKey};
 use serde_json::json;
 
 use crate::database;
@@ -76,7 +76,7 @@ async fn names_that_are_not_the_same_to_people_are_not_the_same() {
 }
 
 #[tokio::test]
-async fn pages_come_in_the_order_of_creation_and_none_is_missed() {
+async fn pages_come_in_order_and_none_is_missed() {
     let (_database, store) = database().await;
     let server = ServerId::new();
     let (first, mut change) = capture(server, "main");
@@ -93,14 +93,19 @@ async fn pages_come_in_the_order_of_creation_and_none_is_missed() {
         change.disk_snapshots.push(part);
         change.snapshots.push(ratoon::domain::snapshot::Snapshot {
             created_at: at,
+            name: ["a", "c", "b"][usize::try_from(number % 3).unwrap()].into(),
             parent_id: Some(change.snapshots[0].id),
             ..node
         });
     }
-    let wanted: Vec<_> = change.snapshots.iter().map(|node| node.id).collect();
+    let by_time: Vec<_> = change.snapshots.iter().map(|node| node.id).collect();
+    let mut named = change.snapshots.clone();
+    named.sort_by_key(|node| (node.name.clone(), node.id.to_string()));
+    let by_name: Vec<_> = named.iter().map(|node| node.id).collect();
     store.begin_operation(&first, "web", change, None).await.unwrap();
-    for ascending in [true, false] {
-        let mut page = Page { limit: 2, marker: None, ascending };
+    let orders = [(SortKey::CreatedAt, &by_time), (SortKey::Name, &by_name)];
+    for ((key, wanted), ascending) in orders.into_iter().flat_map(|order| [(order, true), (order, false)]) {
+        let mut page = Page { limit: 2, marker: None, key, ascending };
         let mut found = Vec::new();
         loop {
             let rows = store.snapshots(&SnapshotFilter::default(), &page).await.unwrap();
@@ -111,7 +116,7 @@ async fn pages_come_in_the_order_of_creation_and_none_is_missed() {
         if !ascending {
             found.reverse();
         }
-        assert_eq!(found, wanted);
+        assert_eq!(&found, wanted, "{key:?}");
     }
 }
 

@@ -10,7 +10,8 @@ use sea_orm_migration::MigratorTrait;
 
 use crate::databases::TestDatabase;
 
-const CHANGES: [&str; 5] = ["m0001_initial", "m0002_inbox", "m0003_guard", "m0004_image", "m0005_client_tokens"];
+const CHANGES: [&str; 6] =
+    ["m0001_initial", "m0002_inbox", "m0003_guard", "m0004_image", "m0005_client_tokens", "m0006_names"];
 
 async fn opened(database: &TestDatabase) -> Store {
     database.open(2, Duration::from_secs(5)).await

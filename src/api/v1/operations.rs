@@ -10,7 +10,7 @@ use crate::api::ApiState;
 use crate::api::body::{field_id, no_body, path_id};
 use crate::api::caller::Caller;
 use crate::api::fault::{Answer, ErrorBody};
-use crate::api::page::{Link, ListParams, Query, SortParam};
+use crate::api::page::{BY_TIME, Link, ListParams, Query, SortParam};
 use crate::domain::operation::{EventKind, Operation, OperationError, OperationEvent, OperationStatus};
 use crate::error::Error;
 use crate::ids::{OperationId, ServerId, SnapshotId};
@@ -163,7 +163,7 @@ impl From<OperationEvent> for Event {
 )]
 pub async fn list(state: web::Data<ApiState>, caller: Caller, request: HttpRequest) -> Answer {
     let query = Query::of::<OperationParams>(&request)?;
-    let page = query.page(state.settings.limit_max)?;
+    let page = query.page(state.settings.limit_max, &BY_TIME)?;
     let filter = OperationFilter {
         project_id: project_of(&caller.0, &query).await?,
         server_id: query.text("server_id").map(|text| field_id("server_id", text)).transpose()?,

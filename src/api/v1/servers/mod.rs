@@ -11,7 +11,7 @@ use crate::api::ApiState;
 use crate::api::body::path_id;
 use crate::api::caller::Caller;
 use crate::api::fault::{Answer, ErrorBody};
-use crate::api::page::{ListParams, NoParams, Query};
+use crate::api::page::{BY_TIME, ListParams, NoParams, Query};
 use crate::app;
 use crate::error::Error;
 use crate::ids::ServerId;
@@ -31,7 +31,7 @@ fn keep(state: &ApiState) -> Duration {
 )]
 pub async fn list(state: web::Data<ApiState>, caller: Caller, request: HttpRequest) -> Answer {
     let query = Query::of::<NoParams>(&request)?;
-    let page = query.page(state.settings.limit_max)?;
+    let page = query.page(state.settings.limit_max, &BY_TIME)?;
     if query.text("sort").is_some() {
         return Err(Error::bad_field("sort", "Servers come in the order of their ids.").into());
     }

@@ -12,7 +12,7 @@ use crate::api::ApiState;
 use crate::api::body::{Body, field_id, parse, path_id};
 use crate::api::caller::Caller;
 use crate::api::fault::{Answer, ErrorBody};
-use crate::api::page::{ListParams, Query, SortParam};
+use crate::api::page::{BY_TIME_OR_NAME, ListParams, NameSortParam, Query};
 use crate::app;
 use crate::domain::snapshot::SnapshotStatus;
 use crate::error::{Error, Kind};
@@ -60,12 +60,12 @@ fn begun(view: impl Into<SnapshotView>, operation_id: OperationId) -> OneSnapsho
 /// List snapshots
 #[utoipa::path(
     get, path = "/v1/snapshots", tag = "snapshots", operation_id = "list_snapshots",
-    params(SnapshotParams, ListParams, SortParam),
+    params(SnapshotParams, ListParams, NameSortParam),
     responses((status = 200, description = "A page of snapshots.", body = Snapshots)),
 )]
 pub async fn list(state: web::Data<ApiState>, caller: Caller, request: HttpRequest) -> Answer {
     let query = Query::of::<SnapshotParams>(&request)?;
-    let page = query.page(state.settings.limit_max)?;
+    let page = query.page(state.settings.limit_max, &BY_TIME_OR_NAME)?;
     let filter = SnapshotFilter {
         project_id: project_of(&caller.0, &query).await?,
         server_id: query.text("server_id").map(|text| field_id("server_id", text)).transpose()?,
