@@ -17,7 +17,7 @@ toolchain:
 	@devstack/toolchain
 
 # All tests, the cloud's included. Suites that are longer run here as a seeded sample; RATOON_SEED repeats one.
-test: lint-fast fresh-cloud test-rust test-client test-devstack test-cloud
+test: lint-fast fresh-cloud test-rust test-client test-devstack test-packaging test-cloud
 
 fresh-cloud:
 	@tests/fresh-cloud
@@ -31,7 +31,7 @@ test-client: toolchain
 test-devstack:
 	@tests/devstack/run
 
-# Not yet a part of `test`: it makes a root of its own, which takes minutes the first time.
+# It makes an empty Debian of its own, which takes minutes the first time.
 test-packaging: build
 	@tests/packaging/run
 
