@@ -1,0 +1,161 @@
+"""The acts: what is asked for, and how the service is asked. A form's `plan` tells what would be done, before anything is."""
+
+from django.utils.translation import gettext_lazy as _
+
+from horizon import exceptions
+from horizon import forms
+from horizon import messages
+
+from ratoon_dashboard import api
+
+
+class ActForm(forms.SelfHandlingForm):
+    """Asks the service once; what it refuses stands above the form, which stays open."""
+
+    #: what is said when the service has accepted it
+    begun = ""
+
+    def handle(self, request, data):
+        try:
+            self.ask(api.client(request), data)
+        except Exception as error:
+            if getattr(error, "status_code", None) in (400, 403, 404, 409, 413):
+                self.api_error(api.words(error))
+                return False
+            exceptions.handle(request, api.words(error))
+            return False
+        messages.success(request, self.begun)
+        return True
+
+
+def hidden():
+    return forms.CharField(widget=forms.HiddenInput(), required=False)
+
+
+class PlannedForm(ActForm):
+    """An act that was agreed to by its plan, and holds for the tree that the plan was made for."""
+
+    tree_generation = forms.IntegerField(widget=forms.HiddenInput(), required=False)
+
+    def __init__(self, request, *args, **kwargs):
+        super().__init__(request, *args, **kwargs)
+
+
+class CreateForm(ActForm):
+    server_id = hidden()
+    name = forms.CharField(label=_("Name"), max_length=255, required=False)
+    description = forms.CharField(
+        label=_("Description"), widget=forms.Textarea(attrs={"rows": 3}), required=False
+    )
+    consistency = forms.ThemableChoiceField(
+        label=_("Consistency"),
+        choices=[
+            ("auto", _("One moment of all disks, where it can be had")),
+            ("crash", _("One moment of all disks, or no snapshot")),
+            ("none", _("Each disk at its own moment: the server is not paused")),
+        ],
+    )
+    begun = _("The snapshot is being taken.")
+
+    def ask(self, client, data):
+        wanted = {name: data[name] for name in ("server_id", "name", "description", "consistency") if data[name]}
+        client.create_snapshot(**wanted)
+
+
+class EditForm(ActForm):
+    id = hidden()
+    server_id = hidden()
+    name = forms.CharField(label=_("Name"), max_length=255, required=False)
+    description = forms.CharField(
+        label=_("Description"), widget=forms.Textarea(attrs={"rows": 3}), required=False
+    )
+    protected = forms.BooleanField(
+        label=_("Protected"), required=False, help_text=_("Nobody can delete it until this is taken off.")
+    )
+    protected_reason = forms.CharField(label=_("Why"), max_length=255, required=False)
+    begun = _("The snapshot was changed.")
+
+    def ask(self, client, data):
+        changes = {"name": data["name"], "description": data["description"], "is_protected": data["protected"]}
+        if data["protected"]:
+            changes["protected_reason"] = data["protected_reason"]
+        client.update_snapshot(data["id"], **changes)
+
+
+class RestoreForm(PlannedForm):
+    id = hidden()
+    server_id = hidden()
+    branch_name = forms.CharField(
+        label=_("Name of the branch on which it goes on"), max_length=255, required=False
+    )
+    safety_snapshot = forms.BooleanField(
+        label=_("Keep the present state as a snapshot"), initial=True, required=False
+    )
+    begun = _("The server is being taken back.")
+
+    @staticmethod
+    def plan(client, things):
+        return client.plan_restore_snapshot(str(things["id"]))
+
+    def ask(self, client, data):
+        client.restore_snapshot(data["id"], **_restore(data))
+
+
+class DeleteForm(PlannedForm):
+    id = hidden()
+    server_id = hidden()
+    begun = _("The snapshot is being deleted.")
+
+    @staticmethod
+    def plan(client, things):
+        return client.plan_delete_snapshot(str(things["id"]))
+
+    def ask(self, client, data):
+        client.delete_snapshot(data["id"], tree_generation=data["tree_generation"])
+
+
+class RenameBranchForm(ActForm):
+    id = hidden()
+    server_id = hidden()
+    name = forms.CharField(label=_("New name"), max_length=255)
+    begun = _("The branch has another name.")
+
+    def ask(self, client, data):
+        client.update_branch(data["id"], name=data["name"])
+
+
+class RestoreBranchForm(RestoreForm):
+    @staticmethod
+    def plan(client, things):
+        return client.plan_restore_branch(str(things["id"]))
+
+    def ask(self, client, data):
+        client.restore_branch(data["id"], **_restore(data))
+
+
+class DeleteBranchForm(DeleteForm):
+    begun = _("The branch is being deleted.")
+
+    @staticmethod
+    def plan(client, things):
+        return client.plan_delete_branch(str(things["id"]))
+
+    def ask(self, client, data):
+        client.delete_branch(data["id"], tree_generation=data["tree_generation"])
+
+
+class CancelForm(ActForm):
+    id = hidden()
+    server_id = hidden()
+    begun = _("The operation stops, and what it has done is undone.")
+
+    def ask(self, client, data):
+        client.cancel_operation(data["id"])
+
+
+def _restore(data):
+    return {
+        "branch_name": data["branch_name"] or None,
+        "safety_snapshot": data["safety_snapshot"],
+        "tree_generation": data["tree_generation"],
+    }

@@ -1,0 +1,25 @@
+from django.utils.translation import gettext_lazy as _
+
+from horizon import exceptions
+from horizon import tabs
+
+from ratoon_dashboard import api
+from ratoon_dashboard.snapshots import views
+
+
+class TreeTab(tabs.Tab):
+    """The tree of a server on its own page."""
+
+    name = _("Snapshot Tree")
+    slug = "snapshot_tree"
+    template_name = "server_snapshots/_tree.html"
+    preload = False
+    permissions = (f"openstack.services.{api.SERVICE_TYPE}",)
+    policy_rules = ((api.SERVICE_TYPE, "server-snapshot:snapshot:get"),)
+
+    def get_context_data(self, request):
+        try:
+            return views.picture(request, self.tab_group.kwargs["instance_id"])
+        except Exception as error:
+            exceptions.handle(request, api.words(error))
+            return {"failed": True}

@@ -1,0 +1,209 @@
+"""What the panel shows. Acts are in forms.py; where things stand in a picture, in layout.py and svg.py."""
+
+from django.http import JsonResponse
+from django.urls import reverse
+from django.utils.translation import gettext_lazy as _
+from django.views import generic
+
+from horizon import exceptions
+from horizon import forms
+from horizon import tables
+from horizon import views
+from horizon.utils.memoized import memoized_method
+
+from ratoon_dashboard import api
+from ratoon_dashboard import layout
+from ratoon_dashboard import svg
+from ratoon_dashboard.snapshots import forms as acts
+from ratoon_dashboard.snapshots import tables as server_tables
+
+PANEL = "horizon:project:server_snapshots"
+
+
+def picture(request, server_id):
+    """What `_tree.html` draws of a server."""
+    client = api.client(request)
+    tree = client.get_server_tree(server_id)
+    places = layout.of(tree)
+    operation = None
+    if tree.get("operation_id"):
+        operation = client.get_operation(tree["operation_id"])
+    return {
+        "server_id": str(server_id),
+        "tree": tree,
+        "picture": places,
+        "drawing": svg.of(places),
+        "operation": operation,
+        "branches": tree.get("branches") or [],
+    }
+
+
+class IndexView(tables.DataTableView):
+    table_class = server_tables.ServersTable
+    page_title = _("Snapshot Trees")
+
+    def get_data(self):
+        try:
+            return list(api.client(self.request).servers())
+        except Exception as error:
+            exceptions.handle(self.request, api.words(error))
+            return []
+
+
+class TreeView(views.HorizonTemplateView):
+    template_name = "server_snapshots/tree.html"
+    page_title = _("Snapshot Tree: {{ tree.server_name }}")
+
+    def get_context_data(self, **kwargs):
+        context = super().get_context_data(**kwargs)
+        try:
+            context.update(picture(self.request, self.kwargs["server_id"]))
+        except Exception as error:
+            exceptions.handle(self.request, api.words(error), redirect=reverse(f"{PANEL}:index"))
+        return context
+
+
+class PictureView(generic.TemplateView):
+    """The picture alone, for a page that is open when the tree changes."""
+
+    template_name = "server_snapshots/_tree.html"
+
+    def get_context_data(self, **kwargs):
+        return super().get_context_data(**picture(self.request, self.kwargs["server_id"]))
+
+
+class StateView(generic.View):
+    """Whether an open page is still true, and how far the operation is."""
+
+    def get(self, request, server_id):
+        client = api.client(request)
+        server = client.get_server(str(server_id))
+        state = {"generation": server.tree_generation, "operation": None}
+        if server.operation_id:
+            operation = client.get_operation(server.operation_id)
+            state["operation"] = {
+                "id": operation.id,
+                "kind": operation.kind,
+                "phase": operation.phase,
+                "status": operation.status,
+                "done": operation.steps_done,
+                "total": operation.steps_total,
+            }
+        return JsonResponse(state)
+
+
+class SnapshotView(views.HorizonTemplateView):
+    template_name = "server_snapshots/snapshot.html"
+    page_title = _("Snapshot: {{ snapshot.name }}")
+
+    def get_context_data(self, **kwargs):
+        context = super().get_context_data(**kwargs)
+        try:
+            context["snapshot"] = api.client(self.request).get_snapshot(str(self.kwargs["id"]))
+        except Exception as error:
+            exceptions.handle(self.request, api.words(error), redirect=_tree_url(self.kwargs))
+        return context
+
+
+def _tree_url(kwargs):
+    return reverse(f"{PANEL}:tree", args=[kwargs["server_id"]])
+
+
+class ActView(forms.ModalFormView):
+    """A form over one thing of a server's tree; what it would do is asked before it is shown."""
+
+    template_name = "server_snapshots/act.html"
+    act = ""
+    #: whether the service is asked for a plan first
+    plans = False
+
+    @property
+    def submit_url(self):
+        return self.request.path
+
+    def get_success_url(self):
+        return _tree_url(self.kwargs)
+
+    def get_initial(self):
+        return {name: str(value) for name, value in self.kwargs.items()}
+
+    @memoized_method
+    def get_plan(self):
+        if not self.plans:
+            return None
+        try:
+            return self.form_class.plan(api.client(self.request), self.kwargs)
+        except Exception as error:
+            exceptions.handle(self.request, api.words(error), redirect=_tree_url(self.kwargs))
+
+    def get_context_data(self, **kwargs):
+        context = super().get_context_data(**kwargs)
+        context.update(plan=self.get_plan(), act=self.act, submit_url=self.submit_url)
+        return context
+
+
+class CreateView(ActView):
+    form_class = acts.CreateForm
+    form_id = "create_server_snapshot"
+    act = page_title = submit_label = _("Create Snapshot")
+
+
+class EditView(ActView):
+    form_class = acts.EditForm
+    form_id = "edit_server_snapshot"
+    act = page_title = _("Edit Snapshot")
+    submit_label = _("Save Changes")
+
+    def get_initial(self):
+        initial = super().get_initial()
+        try:
+            snapshot = api.client(self.request).get_snapshot(initial["id"])
+        except Exception as error:
+            exceptions.handle(self.request, api.words(error), redirect=_tree_url(self.kwargs))
+        initial.update(
+            name=snapshot.name,
+            description=snapshot.description,
+            protected=snapshot.is_protected,
+            protected_reason=(snapshot.protection or {}).get("reason", ""),
+        )
+        return initial
+
+
+class RestoreView(ActView):
+    form_class = acts.RestoreForm
+    form_id = "restore_server_snapshot"
+    act = page_title = submit_label = _("Restore Snapshot")
+    plans = True
+
+
+class DeleteView(ActView):
+    form_class = acts.DeleteForm
+    form_id = "delete_server_snapshot"
+    act = page_title = submit_label = _("Delete Snapshot")
+    plans = True
+
+
+class RenameBranchView(ActView):
+    form_class = acts.RenameBranchForm
+    form_id = "rename_server_snapshot_branch"
+    act = page_title = submit_label = _("Rename Branch")
+
+
+class RestoreBranchView(ActView):
+    form_class = acts.RestoreBranchForm
+    form_id = "restore_server_snapshot_branch"
+    act = page_title = submit_label = _("Restore Branch")
+    plans = True
+
+
+class DeleteBranchView(ActView):
+    form_class = acts.DeleteBranchForm
+    form_id = "delete_server_snapshot_branch"
+    act = page_title = submit_label = _("Delete Branch")
+    plans = True
+
+
+class CancelView(ActView):
+    form_class = acts.CancelForm
+    form_id = "cancel_server_snapshot_operation"
+    act = page_title = submit_label = _("Cancel Operation")
