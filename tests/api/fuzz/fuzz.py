@@ -1,4 +1,4 @@
-"""Asks the API for its OpenAPI document and sends it what schemathesis makes of that: `fuzz.py URL SEED EXAMPLES LEAST`. EXAMPLES is how many
+"""Asks the API for its OpenAPI document and sends it what schemathesis makes of that: `fuzz.py URL TOKEN SEED EXAMPLES LEAST`. EXAMPLES is how many
 random requests each phase may make of an operation, LEAST how many requests there must be in all."""
 import json
 import os
@@ -10,12 +10,10 @@ import urllib.request
 
 from schemathesis.specs.openapi import definitions
 
-TOKEN = 'project/member'
-
 
 def get(url, path):
     """An answer of the API."""
-    with urllib.request.urlopen(urllib.request.Request(url + path, headers={'X-Auth-Token': TOKEN})) as answer:
+    with urllib.request.urlopen(urllib.request.Request(url + path, headers={'X-Auth-Token': os.environ['RATOON_FUZZ_TOKEN']})) as answer:
         return json.load(answer)
 
 
@@ -40,6 +38,8 @@ def narrow(document, kept, deleted):
                     parameter['schema'] = {'enum': (deleted if method == 'delete' else kept)[kind[0]]}
                 elif name == 'marker':  # another list's, or none's, is a 400
                     parameter['schema'] = {'enum': kept[kind[0]]}
+                elif name == 'project_id':  # of another project, the marker is another list's
+                    parameter['schema'] = {'enum': ['project']}
                 elif name in ('server_id', 'snapshot_id', 'branch_id'):  # what is not there finds nothing
                     ids = kept[{'server_id': 'servers', 'snapshot_id': 'snapshots', 'branch_id': 'branches'}[name]]
                     parameter['schema'] = {'anyOf': [{'enum': ids}, parameter['schema']]}
@@ -58,7 +58,7 @@ def narrow(document, kept, deleted):
 
 def main():
     """Exit code 1: something is wrong, and has been said."""
-    url, seed, examples, least = sys.argv[1:]
+    url, os.environ['RATOON_FUZZ_TOKEN'], seed, examples, least = sys.argv[1:]
     document = get(url, '/v1/openapi.json')
     wrong = [error.message for error in definitions.OPENAPI_31_VALIDATOR.iter_errors(document)]
     if wrong:
