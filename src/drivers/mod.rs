@@ -25,6 +25,8 @@ pub struct Call {
     pub step: &'static str,
     /// The project that shall own and pay what is made.
     pub project_id: String,
+    /// Whether the same may have been asked before: what is there is looked for first. Where a server stands still meanwhile, a look too many counts.
+    pub again: bool,
 }
 
 /// What a driver can do; planners obey it.

@@ -145,7 +145,12 @@ impl StepContext<'_> {
     /// For drivers: who calls.
     #[must_use]
     pub fn call(&self) -> Call {
-        Call { operation_id: self.operation.id, step: self.step, project_id: self.operation.project_id.clone() }
+        Call {
+            operation_id: self.operation.id,
+            step: self.step,
+            project_id: self.operation.project_id.clone(),
+            again: true,
+        }
     }
 
     /// Tells the probe of a moment within a step at which nothing may be written down, because writing can take long.

@@ -18,7 +18,7 @@ use crate::domain::disk::{DiskSnapshot, LayerRole};
 use crate::domain::operation::Operation;
 use crate::domain::server::{ServerAction, ServerStatus, is_harmless_at_rest, is_making_image, may_have_run_since};
 use crate::domain::snapshot::{Consistency, SnapshotStatus};
-use crate::drivers::Captured;
+use crate::drivers::{Call, Captured};
 use crate::error::{Error, Kind, Result};
 use crate::ids::{DiskSnapshotId, LayerId, SnapshotId};
 use crate::operations::{Reversal, Step, StepContext, Work, power, state_of, typed, untyped};
@@ -162,7 +162,8 @@ impl SnapshotCreate {
 
     async fn capture(&mut self, cx: &StepContext<'_>) -> Result<()> {
         let tree = cx.tree().await?;
-        let call = cx.call();
+        let again = self.begun;
+        let call = Call { again, ..cx.call() };
         let begun = clock::Instant::now();
         let mut jobs = Vec::new();
         for id in &self.params.take {
@@ -175,7 +176,6 @@ impl SnapshotCreate {
                 (part.id, layer.key, begun.elapsed(), result)
             });
         }
-        let again = self.begun;
         let since = |begun: DateTime<Utc>| (clock::now() - begun).num_milliseconds().max(0); // the clocks are two
         self.state.after_image_ms = self.state.after_image_ms.or(self.params.image_begun_at.map(since));
         let all = join_all(jobs); // nobody is asked before it is awaited

@@ -21,7 +21,7 @@ fn driver(server: &MockServer) -> CinderDriver {
 
 fn driver_that_waits(server: &MockServer, limit: Duration) -> CinderDriver {
     let waiting = Waiting {
-        pause_first: Duration::from_millis(1),
+        pause_min: Duration::from_millis(1),
         pause_max: Duration::from_millis(2),
         snapshot_timeout: limit,
         volume_timeout: limit,
@@ -30,7 +30,7 @@ fn driver_that_waits(server: &MockServer, limit: Duration) -> CinderDriver {
 }
 
 pub fn call(project: &str) -> Call {
-    Call { operation_id: OperationId::new(), step: "test", project_id: project.to_owned() }
+    Call { operation_id: OperationId::new(), step: "test", project_id: project.to_owned(), again: true }
 }
 
 pub fn layer(volume_id: &str) -> Layer {

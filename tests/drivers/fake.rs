@@ -14,7 +14,8 @@ async fn the_fakes_keep_the_contract() {
     cloud.owner_attach(server, &cloud.add_volume("data"), &Default::default()).unwrap();
     let facts = cloud.peek(server).unwrap();
     for driver in [cloud.named(), cloud.attached()] {
-        let call = Call { operation_id: OperationId::new(), step: "test", project_id: facts.project_id.clone() };
+        let call =
+            Call { operation_id: OperationId::new(), step: "test", project_id: facts.project_id.clone(), again: true };
         let found = driver.discover(&facts).await.unwrap().disks.remove(0);
         let disk = Layer {
             id: LayerId::new(),

@@ -101,7 +101,8 @@ impl SnapshotDriver for CinderDriver {
         let volume_id = volume_id(layer)?;
         let name = snapshot_name(id);
         let cinder = self.owner(call).await?;
-        let snapshot = match cinder.snapshot_named(volume_id, &name).await? {
+        let known = if call.again { cinder.snapshot_named(volume_id, &name).await? } else { None };
+        let snapshot = match known {
             Some(snapshot) => snapshot,
             None => {
                 let metadata = metadata([
@@ -116,8 +117,8 @@ impl SnapshotDriver for CinderDriver {
                     .map_err(|error| error.context(format!("take a snapshot of volume {volume_id}")))?
             }
         };
-        wait::until_available(&self.waiting, &cinder, wait::Object::Snapshot { id: &snapshot.id, of: volume_id })
-            .await?;
+        let object = wait::Object::Snapshot { id: &snapshot.id, of: volume_id };
+        wait::until_available(&self.waiting, &cinder, object, &snapshot.status).await?;
         Ok(Captured { size_bytes: snapshot.size << 30, backend_id: snapshot.id })
     }
 
@@ -165,7 +166,7 @@ impl SnapshotDriver for CinderDriver {
                     .map_err(|error| error.context(format!("make a volume of snapshot {}", snapshot.id)))?
             }
         };
-        wait::until_available(&self.waiting, &cinder, wait::Object::Volume { id: &volume.id }).await?;
+        wait::until_available(&self.waiting, &cinder, wait::Object::Volume { id: &volume.id }, &volume.status).await?;
         Ok(volume.id)
     }
 

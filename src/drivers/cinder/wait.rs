@@ -14,9 +14,9 @@ use crate::error::{Error, Kind, Result};
 /// How to wait.
 #[derive(Debug, Clone, Copy)]
 pub struct Waiting {
-    /// Pause before the second look.
-    pub pause_first: Duration,
-    /// Longest pause; pauses grow by a quarter.
+    /// Shortest pause before a look. A look comes after a tenth of the time that has passed: none is later than that.
+    pub pause_min: Duration,
+    /// Longest pause.
     pub pause_max: Duration,
     /// When to give up on a snapshot.
     pub snapshot_timeout: Duration,
@@ -27,7 +27,7 @@ pub struct Waiting {
 impl Default for Waiting {
     fn default() -> Self {
         Self {
-            pause_first: Duration::from_millis(100),
+            pause_min: Duration::from_millis(100),
             pause_max: Duration::from_secs(1),
             snapshot_timeout: Duration::from_secs(300),
             volume_timeout: Duration::from_secs(300),
@@ -74,11 +74,11 @@ impl Object<'_> {
     }
 }
 
-/// Waits until the object is usable.
-pub(super) async fn until_available(waiting: &Waiting, cinder: &Cinder, object: Object<'_>) -> Result<()> {
+/// Waits until the object is usable. `seen` is its status as Cinder has just said it.
+pub(super) async fn until_available(waiting: &Waiting, cinder: &Cinder, object: Object<'_>, seen: &str) -> Result<()> {
     let mut clock = Pauses::new(waiting);
+    let mut status = Some(seen.to_owned());
     loop {
-        let status = object.status(cinder).await?;
         match status.as_deref() {
             Some("available") => return Ok(()),
             Some("creating" | "downloading") => clock.pause(object, "creating", "available").await?,
@@ -88,6 +88,7 @@ pub(super) async fn until_available(waiting: &Waiting, cinder: &Cinder, object: 
             }
             None => return Err(Error::backend(format!("{object} vanished while it was made."))),
         }
+        status = object.status(cinder).await?;
     }
 }
 
@@ -124,13 +125,12 @@ pub(super) async fn until_removed(waiting: &Waiting, cinder: &Cinder, object: Ob
 /// Growing pauses up to a deadline.
 struct Pauses {
     begin: clock::Instant,
-    next: Duration,
     waiting: Waiting,
 }
 
 impl Pauses {
     fn new(waiting: &Waiting) -> Self {
-        Self { begin: clock::Instant::now(), next: waiting.pause_first, waiting: *waiting }
+        Self { begin: clock::Instant::now(), waiting: *waiting }
     }
 
     async fn pause(&mut self, object: Object<'_>, status: &str, wanted: &str) -> Result<()> {
@@ -143,8 +143,7 @@ impl Pauses {
             return Err(Error::unavailable(format!("{object} is {status} and not {wanted} after {seconds} seconds."))
                 .remedy("Look at cinder-volume and its backend."));
         }
-        clock::sleep(self.next).await;
-        self.next = self.next.mul_f32(1.25).min(self.waiting.pause_max);
+        clock::sleep((self.begin.elapsed() / 10).min(self.waiting.pause_max).max(self.waiting.pause_min)).await;
         Ok(())
     }
 }

@@ -50,7 +50,7 @@ pub fn bench() -> Option<Bench> {
         glance_pool: Some("images".into()),
     });
     let server = ServerId::new();
-    let call = Call { operation_id: OperationId::new(), step: "test", project_id: "p".into() };
+    let call = Call { operation_id: OperationId::new(), step: "test", project_id: "p".into(), again: true };
     let cluster = Cluster::new(config.clone());
     Some(Bench { driver, config, cluster, server, call, ids: Mutex::new(vec![server.to_string()]) })
 }
