@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 #: Height of a row and width of a lane, in CSS pixels; static/server_snapshots/tree.css has the first too.
 ROW, LANE = 48, 22
-#: Lines have so many colours; after that they begin anew.
+#: Branches have so many colours; after that they begin anew.
 COLOURS = 8
 
 
@@ -34,10 +34,10 @@ class Drawing:
 
 
 def of(picture):
-    paths, dots = [], []
-    for number, line in enumerate(picture.lines):
-        colour = number % COLOURS
+    paths, dots, colours = [], [], {}
+    for line in picture.lines:
         for stop in line.stops:
+            colour = colours.setdefault(stop.branch_id, len(colours)) % COLOURS
             if stop.parent:
                 paths.append(Path(_way(stop.parent, stop), colour, stop.node is None))
             dots.append(Dot(_x(stop), _y(stop), colour, _kind(stop)))

@@ -35,3 +35,9 @@ def test_a_fork_bends_into_its_lane_right_above_its_parent():
 def test_a_joint_is_hidden():
     kinds = [dot.kind for dot in drawn([{**node(1), "hidden": True}], at=1).dots]
     assert kinds == ["hidden", "here"]
+
+
+def test_a_branch_has_one_colour_wherever_it_stands():
+    nodes = [node(1), node(2, 1), node(3, 1, "b")]
+    colours = {dot.colour for dot in drawn(nodes, at=1).dots}
+    assert len(colours) == 2
