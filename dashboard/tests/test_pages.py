@@ -5,26 +5,47 @@ import pathlib
 from unittest import mock
 
 from django.urls import reverse
+from openstack import exceptions
 from openstack_dashboard.test import helpers
 
 from ratoon_dashboard import api
+from ratoonclient.v1 import server
+from ratoonclient.v1 import snapshot
 
 SAMPLES = pathlib.Path(__file__).parents[2] / "api-ref/source/samples"
 TREE = json.loads((SAMPLES / "tree-show-response.json").read_text())["tree"]
-SERVER = TREE["server_id"]
+PLAN = json.loads((SAMPLES / "snapshot-restore-plan-response.json").read_text())["plan"]
+SNAPSHOT = snapshot.Snapshot(**json.loads((SAMPLES / "snapshot-show-response.json").read_text())["snapshot"])
+AT_WORK = {"operation_id": TREE["operation_id"]}
+THE_SERVER = server.Server(**json.loads((SAMPLES / "server-show-response.json").read_text())["server"] | AT_WORK)
+SERVER, NODE = TREE["server_id"], TREE["nodes"][0]["id"]
 
 
 class Service:
     """What the pages ask, and what they are told."""
 
     def __init__(self):
-        self.asked = []
+        self.asked, self.refusal = [], None
 
     def servers(self):
-        return []
+        return [THE_SERVER]
+
+    def get_server(self, id):
+        return THE_SERVER
 
     def get_server_tree(self, server):
         return TREE
+
+    def get_snapshot(self, snapshot):
+        return SNAPSHOT
+
+    def plan_restore_snapshot(self, snapshot):
+        return PLAN
+
+    def restore_snapshot(self, snapshot, **how):
+        self.asked.append((snapshot, how))
+        if self.refusal:
+            raise self.refusal
 
     def get_operation(self, operation):
         return mock.Mock(
@@ -55,4 +76,40 @@ class PagesTest(helpers.TestCase):
         self.assertContains(page, "You are here")
 
     def test_servers_are_listed(self):
-        self.assertEqual(self.page("index").status_code, 200)
+        page = self.page("index")
+        self.assertContains(page, THE_SERVER.name)
+        self.assertContains(page, reverse("horizon:project:server_snapshots:tree", args=[THE_SERVER.id]))
+
+    def test_a_snapshot_is_shown(self):
+        self.assertContains(self.page("snapshot", SERVER, NODE), SNAPSHOT.name)
+
+    def test_before_a_restore_its_plan_is_shown(self):
+        page = self.page("restore", SERVER, NODE)
+        self.assertContains(page, PLAN["disks"][0]["reason"])
+        self.assertContains(page, f'name="tree_generation" value="{PLAN["tree_generation"]}"')
+
+    def restore(self):
+        url = reverse("horizon:project:server_snapshots:restore", args=[SERVER, NODE])
+        agreed = {"id": NODE, "server_id": SERVER, "tree_generation": PLAN["tree_generation"], "safety_snapshot": "on", "branch_name": ""}
+        return self.client.post(url, agreed)
+
+    def test_a_restore_holds_for_the_tree_that_was_shown(self):
+        page = self.restore()
+        self.assertRedirects(page, reverse("horizon:project:server_snapshots:tree", args=[SERVER]))
+        [(id, how)] = self.service.asked
+        self.assertEqual((id, how["tree_generation"]), (NODE, PLAN["tree_generation"]))
+
+    def test_what_the_service_refuses_is_said_with_the_id_of_the_request(self):
+        self.service.refusal = exceptions.ConflictException("The tree has changed. Look again.", http_status=409)
+        self.service.refusal.request_id = "req-1"
+        self.assertContains(self.restore(), "The tree has changed. Look again. (req-1)")
+
+    def test_an_open_page_learns_how_far_the_operation_is(self):
+        state = self.page("state", SERVER).json()
+        self.assertEqual(state["generation"], THE_SERVER.tree_generation)
+        self.assertEqual((state["operation"]["phase"], state["operation"]["done"]), ("swap", 3))
+
+    def test_the_picture_alone_is_a_part_of_a_page(self):
+        page = self.page("picture", SERVER)
+        self.assertContains(page, 'id="snapshot-tree"')
+        self.assertNotContains(page, "<html")

@@ -37,9 +37,6 @@ class PlannedForm(ActForm):
 
     tree_generation = forms.IntegerField(widget=forms.HiddenInput(), required=False)
 
-    def __init__(self, request, *args, **kwargs):
-        super().__init__(request, *args, **kwargs)
-
 
 class CreateForm(ActForm):
     server_id = hidden()

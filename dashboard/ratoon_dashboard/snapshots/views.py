@@ -125,7 +125,11 @@ class ActView(forms.ModalFormView):
         return _tree_url(self.kwargs)
 
     def get_initial(self):
-        return {name: str(value) for name, value in self.kwargs.items()}
+        initial = {name: str(value) for name, value in self.kwargs.items()}
+        plan = self.get_plan()
+        if plan:
+            initial["tree_generation"] = plan["tree_generation"]
+        return initial
 
     @memoized_method
     def get_plan(self):
