@@ -16,7 +16,8 @@ SAMPLES = pathlib.Path(__file__).parents[2] / "api-ref/source/samples"
 TREE = json.loads((SAMPLES / "tree-show-response.json").read_text())["tree"]
 PLAN = json.loads((SAMPLES / "snapshot-restore-plan-response.json").read_text())["plan"]
 SNAPSHOT = snapshot.Snapshot(**json.loads((SAMPLES / "snapshot-show-response.json").read_text())["snapshot"])
-AT_WORK = {"operation_id": TREE["operation_id"]}
+AT_WORK = {"operation_id": "01a1fc56-03b4-7759-90fc-bc646e85df08"}
+TREE |= AT_WORK
 THE_SERVER = server.Server(**json.loads((SAMPLES / "server-show-response.json").read_text())["server"] | AT_WORK)
 SERVER, NODE = TREE["server_id"], TREE["nodes"][0]["id"]
 
