@@ -9,6 +9,7 @@ from openstack import exceptions
 from openstack_dashboard.test import helpers
 
 from ratoon_dashboard import api
+from ratoonclient.v1 import operation
 from ratoonclient.v1 import server
 from ratoonclient.v1 import snapshot
 
@@ -19,6 +20,7 @@ SNAPSHOT = snapshot.Snapshot(**json.loads((SAMPLES / "snapshot-show-response.jso
 AT_WORK = {"operation_id": "01a1fc56-03b4-7759-90fc-bc646e85df08"}
 TREE |= AT_WORK
 THE_SERVER = server.Server(**json.loads((SAMPLES / "server-show-response.json").read_text())["server"] | AT_WORK)
+OPERATION = operation.Operation(**json.loads((SAMPLES / "operation-show-response.json").read_text())["operation"])
 SERVER, NODE = TREE["server_id"], TREE["nodes"][0]["id"]
 
 
@@ -28,8 +30,13 @@ class Service:
     def __init__(self):
         self.asked, self.refusal = [], None
 
-    def servers(self):
+    def servers(self, **query):
+        self.asked.append(query)
         return [THE_SERVER]
+
+    def operations(self, **query):
+        self.asked.append(query)
+        return [OPERATION]
 
     def get_server(self, id):
         return THE_SERVER
@@ -54,7 +61,9 @@ class Service:
         )
 
 
-class PagesTest(helpers.TestCase):
+class Catalogued:
+    """The service is in the user's catalog, and answers."""
+
     def _setup_user(self, **kwargs):
         endpoint = {"interface": "public", "region": "RegionOne", "region_id": "RegionOne", "url": "http://snapshots"}
         service = {"type": api.SERVICE_TYPE, "name": "ratoon", "endpoints": [endpoint]}
@@ -65,6 +74,8 @@ class PagesTest(helpers.TestCase):
         self.service = Service()
         self.enterContext(mock.patch("ratoon_dashboard.api.client", return_value=self.service))
 
+
+class PagesTest(Catalogued, helpers.TestCase):
     def page(self, name, *args):
         return self.client.get(reverse(f"horizon:project:server_snapshots:{name}", args=args))
 
@@ -114,3 +125,11 @@ class PagesTest(helpers.TestCase):
         page = self.page("picture", SERVER)
         self.assertContains(page, 'id="snapshot-tree"')
         self.assertNotContains(page, "<html")
+
+
+class AdminTest(Catalogued, helpers.BaseAdminViewTests):
+    def test_an_administrator_sees_all_trees_and_what_goes_on(self):
+        page = self.client.get(reverse("horizon:admin:server_snapshots:index"))
+        self.assertContains(page, THE_SERVER.project_id)
+        self.assertContains(page, OPERATION.request_id)
+        self.assertEqual([query["all_projects"] for query in self.service.asked], ["true", "true"])

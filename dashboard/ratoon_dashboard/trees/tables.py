@@ -1,0 +1,44 @@
+from django.template.defaultfilters import filesizeformat
+from django.utils.translation import gettext_lazy as _
+
+from horizon import tables
+
+
+def warning_of(server):
+    """What an operator should know first."""
+    return server.warnings[-1]["text"] if server.warnings else ""
+
+
+class TreesTable(tables.DataTable):
+    name = tables.Column("name", verbose_name=_("Server"))
+    project = tables.Column("project_id", verbose_name=_("Project"))
+    count = tables.Column("snapshot_count", verbose_name=_("Snapshots"))
+    pending = tables.Column(
+        "reclaim_pending_bytes", verbose_name=_("Held by deleted ones"), filters=(filesizeformat,)
+    )
+    kept_until = tables.Column("kept_until", verbose_name=_("Goes at"), empty_value="-")
+    warning = tables.Column(warning_of, verbose_name=_("Needs care"), empty_value="-")
+
+    class Meta:
+        name = "server_snapshot_trees"
+        verbose_name = _("Trees")
+        multi_select = False
+
+
+class OperationsTable(tables.DataTable):
+    kind = tables.Column("kind", verbose_name=_("Operation"))
+    status = tables.Column("status", verbose_name=_("Status"))
+    phase = tables.Column("phase", verbose_name=_("Phase"), empty_value="-")
+    server = tables.Column("server_id", verbose_name=_("Server"))
+    project = tables.Column("project_id", verbose_name=_("Project"))
+    request = tables.Column("request_id", verbose_name=_("Request"))
+    error = tables.Column(lambda one: (one.error or {}).get("message"), verbose_name=_("Error"), empty_value="-")
+    created_at = tables.Column("created_at", verbose_name=_("Asked for"))
+
+    def get_object_display(self, operation):
+        return operation.id
+
+    class Meta:
+        name = "server_snapshot_operations"
+        verbose_name = _("Newest Operations")
+        multi_select = False
