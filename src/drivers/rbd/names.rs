@@ -86,7 +86,7 @@ impl Pool {
         }
     }
 
-    /// Removes `rbd_id.<name>`. Only called when the directory gives that image another name.
+    /// Removes `rbd_id.<name>`. Only called when the directory gives that image another name, or the image is gone.
     pub(super) fn drop_stale_name(&self, name: &str) -> Result<()> {
         let object = c_string(&format!("rbd_id.{name}"))?;
         // SAFETY: the ioctx is live, the string terminated.
