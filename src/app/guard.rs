@@ -63,8 +63,12 @@ pub async fn guard(app: &App, id: ServerId, deletion_was_told: bool) -> Result<O
         tracing::warn!(server_id = %id, "Nova neither shows this server nor says that it was deleted: its disks and its tree stay as they are");
         return Ok(None);
     }
+    // What is taken may be about to be given back: an operation that has begun before Nova did.
     if let Some(operation) = it.tree.record.operation_id {
         return Err(in_the_way(&operation.to_string()).retryable());
+    }
+    if verdict == Verdict::IsTaken {
+        return Ok(None);
     }
     if matches!(verdict, Verdict::Retire(_)) {
         it.nobody_may_use_the_heads(app).await?;
@@ -79,7 +83,7 @@ pub async fn guard(app: &App, id: ServerId, deletion_was_told: bool) -> Result<O
         Verdict::GiveBack => it.give_back()?,
         Verdict::Retire(why) => it.retire(why)?,
         Verdict::OldDiskCameBack => return it.alarm(app).await.map(|()| None),
-        Verdict::Leave(_) | Verdict::LookAtNames | Verdict::Unknown => return Ok(None),
+        Verdict::Leave(_) | Verdict::IsTaken | Verdict::LookAtNames | Verdict::Unknown => return Ok(None),
     };
     let (operation, change) = begun;
     let failed = |it: &Operation| it.status == OperationStatus::Failed;

@@ -6,8 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::disk::LayerRole;
 use crate::domain::operation::Operation;
+use crate::domain::plan::guard::{Head, Verdict};
 use crate::error::{Error, Result};
 use crate::ids::LayerId;
+use crate::operations::head_takeover::decide_now;
 use crate::operations::{Reversal, Step, StepContext, Work, typed, untyped};
 use crate::store::trees::TreeChange;
 
@@ -46,12 +48,12 @@ impl HeadGiveback {
     }
 
     async fn give(&self, cx: &StepContext<'_>) -> Result<()> {
-        // Nova may have begun something that needs the name to be free.
-        let server = cx.world.compute.server(cx.operation.server_id).await?;
-        if let Some(task) = server.task_state.filter(|task| task != "restoring") {
-            return Err(Error::conflict(format!("Nova is at work on the server ({task}).")));
-        }
         let tree = cx.tree().await?;
+        // Nova may have begun something that needs the name to be free.
+        let heads: Vec<_> = self.params.heads.iter().map(|layer| Head { layer: *layer, taken: true }).collect();
+        if !matches!(decide_now(cx, &tree, &heads, false).await?, Verdict::GiveBack | Verdict::LookAtNames) {
+            return Err(Error::conflict("Nova is at work on the server."));
+        }
         for id in &self.params.heads {
             let layer = tree.layer(*id)?;
             let driver = cx.world.drivers.get(&layer.backend)?;

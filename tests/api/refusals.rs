@@ -76,6 +76,8 @@ async fn a_malformed_request_is_refused_with_the_name_of_the_field() {
         ("/v1/snapshots?hidden=perhaps", "true or false"),
         ("/v1/operations?status=happy", "no status happy"),
         ("/v1/servers?sort=created_at:asc", "order of their ids"),
+        ("/v1/servers?sort=name", "order of their ids"),
+        ("/v1/operations?sort=name", "cannot be sorted by name"),
     ] {
         cases.push(("GET", path.to_owned(), None, 400, says));
     }

@@ -126,7 +126,7 @@ def main(out, pairs=3, count=10):
             listening(service)
             measured = [pair(cloud, service) for _ in range(int(pairs))]
             result = {'goal': GOAL, 'snapshots': SNAPSHOTS}
-            for act in ('rebuild', 'delete'):
+            for act in ('rebuild', 'delete') if measured else ():
                 ratios = [one[act, SNAPSHOTS] / one[act, 0] for one in measured]
                 result[act] = {
                     'ratio_median': round(statistics.median(ratios), 2), 'ratios': [round(ratio, 2) for ratio in ratios],
@@ -137,9 +137,10 @@ def main(out, pairs=3, count=10):
             cleanup.Leftovers(cloud.admin).remove()
     pathlib.Path(out).write_text(json.dumps(result, indent=1) + '\n')
     print(json.dumps(result, indent=1))
-    worst = max(result[act]['ratio_median'] for act in ('rebuild', 'delete'))
-    print(f'goal: ratio <= {GOAL}: {"met" if worst <= GOAL else "NOT MET"}')
-    sys.exit(worst > GOAL)
+    if measured:
+        worst = max(result[act]['ratio_median'] for act in ('rebuild', 'delete'))
+        print(f'goal: ratio <= {GOAL}: {"met" if worst <= GOAL else "NOT MET"}')
+        sys.exit(worst > GOAL)
 
 
 if __name__ == '__main__':

@@ -76,14 +76,10 @@ async fn states(server: &MockServer, kind: &str, id: &str, statuses: &[&str]) {
 }
 
 #[tokio::test]
-async fn a_capture_is_made_in_the_owners_project_and_waited_for() {
+async fn a_capture_is_made_in_the_owners_project_and_waited_for_without_a_look_for_an_earlier_one() {
     let server = cloud(CinderEntry::Zed).await;
     let base = format!("{V}/{PROJECT}");
     let id = DiskSnapshotId::new();
-    on("GET", &format!("{base}/snapshots/detail"))
-        .respond_with(answer(200, json!({"snapshots": []})))
-        .mount(&server)
-        .await;
     let wanted = json!({"snapshot": {"volume_id": "v1", "name": format!("ratoon-{id}"),
         "metadata": {"ratoon.disk_snapshot": id.to_string()}}});
     on("POST", &format!("{base}/snapshots"))
@@ -94,7 +90,8 @@ async fn a_capture_is_made_in_the_owners_project_and_waited_for() {
     let snapshot = |status: &str| answer(200, json!({"snapshot": {"id": "s1", "status": status, "size": 2}}));
     on("GET", &format!("{base}/snapshots/s1")).respond_with(snapshot("creating")).up_to_n_times(2).mount(&server).await;
     on("GET", &format!("{base}/snapshots/s1")).respond_with(snapshot("available")).mount(&server).await;
-    let captured = driver(&server).capture(&call(PROJECT), &layer("v1"), id).await.unwrap();
+    let first = Call { again: false, ..call(PROJECT) };
+    let captured = driver(&server).capture(&first, &layer("v1"), id).await.unwrap();
     assert_eq!((captured.backend_id.as_str(), captured.size_bytes), ("s1", 2 << 30));
 }
 

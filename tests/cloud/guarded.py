@@ -33,8 +33,10 @@ def kept(guard, client, server, name):
 
 def was_taken_in_time(guard, server):
     """That its disk was taken while Nova was still at work: it looks every 5 s, and gives up after twelve looks in vain."""
-    states = guard.rows("SELECT state FROM operations WHERE server_id = ? AND kind = 'head_takeover' AND status = 'succeeded'", server.id)
-    assert any(json.loads(row['state'])['taken'] for row in states), f'Nova has tried to remove the disk until it gave up: {states}'
+    done = guard.rows("SELECT kind, status, params, state FROM operations WHERE server_id = ? AND kind LIKE 'head_%' ORDER BY id", server.id)
+    taken = [row for row in done if row['kind'] == 'head_takeover' and row['status'] == 'succeeded' and json.loads(row['state'])['taken']]
+    assert taken, f'Nova has tried to remove the disk until it gave up: {done}'
+    assert not [row for row in done if row['kind'] == 'head_giveback'], f'it was given back while Nova was at work: {done}'
 
 
 def purged(guard, project, server):

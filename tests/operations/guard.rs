@@ -312,6 +312,43 @@ async fn the_guard_waits_for_an_operation_and_acts_when_it_has_ended() {
     assert!(lab.tree().await.record.deleted_at.is_some());
 }
 
+/// Nova confirms a resize before it deletes the server, and shows no task in between.
+#[tokio::test]
+async fn a_deletion_that_is_told_while_the_disk_is_given_back_is_not_missed() {
+    let lab = captured().await;
+    let last = disk_bytes(&lab);
+    lab.cloud.nova_begins(lab.server, "resize", "deleting").unwrap();
+    hear(&lab).await;
+    lab.cloud.edit_server(lab.server, |facts| facts.task_state = None);
+    let back = guard(&lab.app, lab.server, false).await.unwrap().unwrap();
+    lab.probe.once("give", EventKind::Done, Verdict::Die);
+    lab.engine().await;
+    lab.cloud.nova_begins(lab.server, "delete", "deleting").unwrap();
+    let error = guard(&lab.app, lab.server, true).await.unwrap_err();
+    assert_eq!((error.kind(), error.is_retryable()), (Kind::Conflict, true));
+    assert_eq!(lab.finish(back).await.status, OperationStatus::Succeeded);
+    hear(&lab).await;
+    lab.cloud.nova_deletes(lab.server);
+    swept(&lab).await;
+    assert_eq!(node_bytes(&lab, "before deleting").await, last);
+}
+
+#[tokio::test]
+async fn a_disk_is_not_given_back_to_a_server_that_is_being_deleted_by_now() {
+    let lab = captured().await;
+    let last = disk_bytes(&lab);
+    lab.cloud.nova_begins(lab.server, "resize", "deleting").unwrap();
+    hear(&lab).await;
+    lab.cloud.edit_server(lab.server, |facts| facts.task_state = None);
+    let back = guard(&lab.app, lab.server, false).await.unwrap().unwrap();
+    lab.cloud.nova_begins(lab.server, "delete", "deleting").unwrap();
+    lab.cloud.edit_server(lab.server, |facts| facts.task_state = None);
+    assert_eq!(lab.finish(back).await.status, OperationStatus::Failed);
+    lab.cloud.nova_deletes(lab.server);
+    swept(&lab).await;
+    assert_eq!(node_bytes(&lab, "before deleting").await, last);
+}
+
 #[tokio::test]
 async fn whatever_engine_dies_at_whatever_event_the_guard_comes_to_the_same_end() {
     // Enough for all events of the take-over and of what follows it.

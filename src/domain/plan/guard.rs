@@ -44,6 +44,8 @@ pub enum Verdict {
     Unknown,
     /// Nova is about to remove the disks: the heads are taken.
     TakeOver(Removing),
+    /// Nova is about to remove the disks, and all heads were taken.
+    IsTaken,
     /// Nova is at rest: it depends on who bears the heads' names now, see [`at_rest`].
     LookAtNames,
     /// Nova has finished: what was taken, or what Nova has left behind, is kept with the tree.
@@ -115,14 +117,21 @@ fn was_deleted(actions: &[ServerAction]) -> bool {
 /// Whether Nova has been asked to delete the server, is at it, and has not noted that it failed.
 ///
 /// A server that awaits the confirmation of a resize is confirmed first, which ends the task `deleting`; its disks are removed
-/// without any task (`compute/api.py::_confirm_resize_on_deleting`, Zed).
+/// without any task (`compute/api.py::_confirm_resize_on_deleting`, Zed). Other acts may come in between: Nova itself asks for
+/// a stop when it sees that the guest has ended.
 fn is_being_deleted(actions: &[ServerAction], at: DateTime<Utc>) -> bool {
-    let newest = actions.iter().find(|action| action.action != "confirmResize");
-    newest.is_some_and(|action| {
-        matches!(action.action.as_str(), "delete" | "forceDelete")
-            && !action.failed
-            && action.started_at.is_some_and(|begun| at - begun < DELETION_IS_NEW)
-    })
+    let newest = actions.iter().find(|action| matches!(action.action.as_str(), "delete" | "forceDelete" | "restore"));
+    newest.is_some_and(|action| action.action != "restore" && is_under_way(action, at))
+}
+
+/// Whether Nova may be between the confirmation of a resize and the deletion that it is confirmed for: it has no task then, and
+/// does not list the deletion yet.
+fn was_just_confirmed(actions: &[ServerAction], at: DateTime<Utc>) -> bool {
+    actions.first().is_some_and(|action| action.action == "confirmResize" && is_under_way(action, at))
+}
+
+fn is_under_way(action: &ServerAction, at: DateTime<Utc>) -> bool {
+    !action.failed && action.started_at.is_some_and(|begun| at - begun < DELETION_IS_NEW)
 }
 
 /// A deletion that has not ended after this time has got stuck.
@@ -163,11 +172,7 @@ pub fn decide(seen: Seen<'_>) -> Verdict {
             && rebuild.started_at.is_some_and(|begun| seen.at - begun < REBUILD_IS_NEW)
     };
     let take = |why| {
-        if heads.iter().any(|head| !head.taken) {
-            Verdict::TakeOver(why)
-        } else {
-            Verdict::Leave("it is taken already")
-        }
+        if heads.iter().any(|head| !head.taken) { Verdict::TakeOver(why) } else { Verdict::IsTaken }
     };
     match server.task_state.as_deref() {
         _ if heads.is_empty() => Verdict::Leave("no disk of this server takes its place by name"),
@@ -190,6 +195,7 @@ pub fn decide(seen: Seen<'_>) -> Verdict {
         None if server.status.as_str() != "SOFT_DELETED" && is_being_deleted(actions, seen.at) => {
             take(Removing::Deleting)
         }
+        None if taken && was_just_confirmed(actions, seen.at) => Verdict::Leave("Nova may be about to delete it"),
         None => Verdict::LookAtNames,
     }
 }

@@ -85,12 +85,14 @@ impl SnapshotDriver for Attached {
             .await
     }
 
-    async fn capture(&self, _call: &Call, layer: &Layer, id: DiskSnapshotId) -> Result<Captured> {
+    async fn capture(&self, call: &Call, layer: &Layer, id: DiskSnapshotId) -> Result<Captured> {
         self.cloud
             .call("snapshot_volume", |state| {
                 let name = format!("ratoon-{id}");
                 let volume = state.volume(&layer.backend_id)?.clone();
-                if let Some((id, picture)) = volume.pictures.iter().find(|(_, picture)| picture.name == name) {
+                // As Cinder: who does not look makes another of the same name.
+                let known = volume.pictures.iter().find(|(_, picture)| call.again && picture.name == name);
+                if let Some((id, picture)) = known {
                     return Ok(Captured { backend_id: id.clone(), size_bytes: picture.size_bytes });
                 }
                 let need = Need { volumes: 0, snapshots: 1, gigabytes: gigabytes(volume.size_bytes) };

@@ -9,8 +9,8 @@
 //! rename to it (`EEXIST`). For Nova the stale name would even be a disk. So nobody here trusts "it opens under that name"
 //! alone: [`Pool::holder`] compares both, and [`Pool::rename`] and `holder` take stale names of our own images away.
 //!
-//! **Two renames leave a moment in which the name opens nothing**, some 100 ms with all that librbd looks at between them. Nova does not
-//! forgive that while it deletes a server. So [`Pool::hand_over`] makes the same writes in another order: the directory
+//! **Two renames leave a moment in which the name opens nothing**, as long as librbd takes to close one image and to look at the
+//! other. Nova does not forgive that while it deletes a server. So [`Pool::hand_over`] makes the same writes in another order: the directory
 //! first, then `rbd_id.<name>` from one id to the other, in one write. The layout is that of image format 2, as `cls_rbd`
 //! and `librbd::operation::RenameRequest` have it (Ceph 16.2); of a journaled image a mirror does not hear that it was renamed.
 #![allow(unsafe_code)]
@@ -86,7 +86,7 @@ impl Pool {
         }
     }
 
-    /// Removes `rbd_id.<name>`. Only called when the directory gives that image another name.
+    /// Removes `rbd_id.<name>`. Only called when the directory gives that image another name, or the image is gone.
     pub(super) fn drop_stale_name(&self, name: &str) -> Result<()> {
         let object = c_string(&format!("rbd_id.{name}"))?;
         // SAFETY: the ioctx is live, the string terminated.

@@ -130,8 +130,18 @@ async fn at_no_moment_does_the_name_open_nothing() {
 const WRITES: [&str; 6] =
     ["own id", "own name", "stand-in listed", "stand-in opens", "stand-in removed", "half a stand-in"];
 
-fn died_after(bench: &Bench, head: &Layer, write: &str) {
-    let (name, own) = (format!("{}_disk", bench.server), format!("ratoon.{}", head.id));
+/// A head with a snapshot, and its name, as they are found then.
+async fn died_after(write: &str) -> Option<(Bench, Layer, String)> {
+    let bench = bench()?;
+    let head = bench.disk("disk", &[]);
+    bench.captured(&head).await;
+    let name = format!("{}_disk", bench.server);
+    write_up_to(&bench, &head, &name, write);
+    Some((bench, head, name))
+}
+
+fn write_up_to(bench: &Bench, head: &Layer, name: &str, write: &str) {
+    let own = format!("ratoon.{}", head.id);
     let spare = format!("ratoon.stand-in.{}", head.id);
     let copy = |from: &str, to: &str| bench.rados(&["cp", &format!("rbd_id.{from}"), &format!("rbd_id.{to}")]);
     let remove = |name: &str| bench.rados(&["rm", &format!("rbd_id.{name}")]);
@@ -145,21 +155,21 @@ fn died_after(bench: &Bench, head: &Layer, write: &str) {
         // Listed, and nothing else: its header was not written yet.
         return bench.rados(&["rm", &format!("rbd_header.{}", bench.id_of(&spec))]);
     }
-    copy(&name, &own);
+    copy(name, &own);
     if write == "own id" {
         return;
     }
     remove(&own);
-    rename(&name, &own);
+    rename(name, &own);
     if write == "own name" {
-        return copy(&own, &name);
+        return copy(&own, name);
     }
-    rename(&spare, &name);
-    copy(&name, &spare);
+    rename(&spare, name);
+    copy(name, &spare);
     match write {
         "stand-in listed" => {
-            remove(&name);
-            copy(&own, &name);
+            remove(name);
+            copy(&own, name);
         }
         "stand-in removed" => drop(bench.rbd(&["rm", "--no-progress", &format!("vms/{name}")])),
         _ => {}
@@ -169,11 +179,7 @@ fn died_after(bench: &Bench, head: &Layer, write: &str) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_handing_over_that_died_half_way_is_finished() {
     for write in WRITES {
-        let Some(bench) = bench() else { return };
-        let head = bench.disk("disk", &[]);
-        bench.captured(&head).await;
-        let name = format!("{}_disk", bench.server);
-        died_after(&bench, &head, write);
+        let Some((bench, head, name)) = died_after(write).await else { return };
         assert!(bench.driver.take_over(&head, StandIn::Always).await.unwrap(), "{write}");
         assert_eq!(bench.name_of(&head.backend_id).await, Some(format!("ratoon.{}", head.id)), "{write}");
         assert_eq!(list(&bench), std::slice::from_ref(&name), "{write}");
@@ -188,11 +194,7 @@ async fn a_handing_over_that_died_half_way_is_finished() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_handing_over_that_died_half_way_can_be_taken_back() {
     for write in WRITES {
-        let Some(bench) = bench() else { return };
-        let head = bench.disk("disk", &[]);
-        bench.captured(&head).await;
-        let name = format!("{}_disk", bench.server);
-        died_after(&bench, &head, write);
+        let Some((bench, head, name)) = died_after(write).await else { return };
         bench.driver.heal_head(&head).await.unwrap();
         assert_eq!(bench.name_of(&head.backend_id).await.as_deref(), Some(name.as_str()), "{write}");
         assert_eq!(bench.driver.bearer(&head).await.unwrap(), Some(head.backend_id.clone()), "{write}");

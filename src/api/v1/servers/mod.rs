@@ -31,10 +31,10 @@ fn keep(state: &ApiState) -> Duration {
 )]
 pub async fn list(state: web::Data<ApiState>, caller: Caller, request: HttpRequest) -> Answer {
     let query = Query::of::<NoParams>(&request)?;
-    let page = query.page(state.settings.limit_max, &BY_TIME)?;
     if query.text("sort").is_some() {
         return Err(Error::bad_field("sort", "Servers come in the order of their ids.").into());
     }
+    let page = query.page(state.settings.limit_max, &BY_TIME)?;
     let project = project_of(&caller.0, &query).await?;
     let details = state.app.list_servers(&caller.0, project.as_deref(), &page).await?;
     let last = details.last().map(|detail| detail.record.id.to_string());

@@ -77,8 +77,7 @@ fn a_head_is_taken_when_nova_is_about_to_remove_it_and_only_then() {
 #[test]
 fn what_is_taken_is_not_taken_twice() {
     for task in ["deleting", "shelving_offloading"] {
-        let found = judge(Some(&server("ACTIVE", Some(task))), &[], &[head(true)], false);
-        assert!(matches!(found, Verdict::Leave(_)), "{found:?}");
+        assert_eq!(judge(Some(&server("ACTIVE", Some(task))), &[], &[head(true)], false), Verdict::IsTaken);
     }
     let some = [head(true), head(false)];
     assert_eq!(
@@ -96,16 +95,33 @@ fn the_head_of_a_server_whose_resize_nova_has_confirmed_to_delete_it_is_taken_an
     for (actions, is_being_deleted) in [
         (vec![action("confirmResize"), action("delete")], true),
         (vec![action("delete"), action("resize")], true),
+        (vec![action("stop"), action("delete"), action("confirmResize")], true),
         (vec![failed, action("resize")], false),
         (vec![long_ago], false),
         (vec![action("restore"), action("delete")], false),
-        (vec![action("confirmResize"), action("resize")], false),
+        (vec![action("delete"), action("restore"), action("delete")], true),
     ] {
-        let found = judge(Some(&confirmed), &actions, &[head(true)], false);
-        assert_eq!(matches!(found, Verdict::Leave(_)), is_being_deleted, "{actions:?}: {found:?}");
+        let stays = if is_being_deleted { Verdict::IsTaken } else { Verdict::LookAtNames };
+        assert_eq!(judge(Some(&confirmed), &actions, &[head(true)], false), stays, "{actions:?}");
         let expected = if is_being_deleted { Verdict::TakeOver(Removing::Deleting) } else { Verdict::LookAtNames };
         assert_eq!(judge(Some(&confirmed), &actions, &[head(false)], false), expected, "{actions:?}");
         assert_eq!(judge(Some(&deleted_softly), &actions, &[head(false)], false), Verdict::LookAtNames, "{actions:?}");
+    }
+}
+
+#[test]
+fn between_the_confirmation_of_a_resize_and_the_deletion_that_it_is_for_what_was_taken_stays_so() {
+    let confirmed = server("ACTIVE", None);
+    let long_ago = ServerAction { started_at: Some(clock::now() - TimeDelta::minutes(4)), ..action("confirmResize") };
+    let failed = ServerAction { failed: true, ..action("confirmResize") };
+    for (newest, stays) in
+        [(action("confirmResize"), true), (long_ago, false), (failed, false), (action("reboot"), false)]
+    {
+        let actions = [newest, action("resize")];
+        let found = judge(Some(&confirmed), &actions, &[head(true)], false);
+        assert_eq!(matches!(found, Verdict::Leave(_)), stays, "{actions:?}: {found:?}");
+        let untaken = judge(Some(&confirmed), &actions, &[head(false)], false);
+        assert_eq!(untaken, Verdict::LookAtNames, "a confirmation alone is no deletion");
     }
 }
 
