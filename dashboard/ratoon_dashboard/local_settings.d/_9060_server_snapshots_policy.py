@@ -1,6 +1,10 @@
+import pathlib
+
 from django.conf import settings
 
-settings.POLICY_FILES.update({"server-snapshot": "ratoon_policy.yaml"})
-settings.DEFAULT_POLICY_FILES.update(
-    {"server-snapshot": "default_policies/ratoon.yaml"}
-)
+import ratoon_dashboard
+
+# Of the paths that Horizon joins with its own folder of policies an absolute one wins.
+_conf = pathlib.Path(ratoon_dashboard.__file__).parent / "conf"
+settings.POLICY_FILES.update({"server-snapshot": str(_conf / "policy.yaml")})
+settings.DEFAULT_POLICY_FILES.update({"server-snapshot": str(_conf / "default_policies.yaml")})
