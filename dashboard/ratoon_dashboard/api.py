@@ -2,6 +2,7 @@
 
 from keystoneauth1 import session
 from keystoneauth1 import token_endpoint
+from openstack import connection
 
 from django.conf import settings
 from horizon.utils.memoized import memoized
@@ -20,12 +21,15 @@ def client(request):
     endpoint = f"{base.url_for(request, SERVICE_TYPE).rstrip('/')}/v1"
     verify = False if settings.OPENSTACK_SSL_NO_VERIFY else settings.OPENSTACK_SSL_CACERT or True
     auth = token_endpoint.Token(endpoint, request.user.token.id)
-    return _proxy.Proxy(
-        session.Session(auth=auth, verify=verify, timeout=TIMEOUT_SECONDS, app_name="horizon"),
+    its_session = session.Session(auth=auth, verify=verify, timeout=TIMEOUT_SECONDS, app_name="horizon")
+    proxy = _proxy.Proxy(
+        its_session,
         service_type=SERVICE_TYPE,
         endpoint_override=endpoint,
         default_microversion=_proxy._base.MICROVERSION,
     )
+    proxy._connection = connection.Connection(session=its_session)  # as openstacksdk does for its own services
+    return proxy
 
 
 def words(error):

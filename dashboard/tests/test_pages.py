@@ -4,11 +4,14 @@ import json
 import pathlib
 from unittest import mock
 
+import requests
+from django.template import loader
 from django.urls import reverse
 from openstack import exceptions
 from openstack_dashboard.test import helpers
 
 from ratoon_dashboard import api
+from ratoon_dashboard.snapshots import tabs
 from ratoonclient.v1 import operation
 from ratoonclient.v1 import server
 from ratoonclient.v1 import snapshot
@@ -21,6 +24,8 @@ AT_WORK = {"operation_id": "01a1fc56-03b4-7759-90fc-bc646e85df08"}
 TREE |= AT_WORK
 THE_SERVER = server.Server(**json.loads((SAMPLES / "server-show-response.json").read_text())["server"] | AT_WORK)
 OPERATION = operation.Operation(**json.loads((SAMPLES / "operation-show-response.json").read_text())["operation"])
+ENDPOINT = {"interface": "public", "region": "RegionOne", "region_id": "RegionOne", "url": "http://snapshots"}
+ENTRY = {"type": api.SERVICE_TYPE, "name": "ratoon", "endpoints": [ENDPOINT]}
 SERVER, NODE = TREE["server_id"], TREE["nodes"][0]["id"]
 
 
@@ -65,9 +70,7 @@ class Catalogued:
     """The service is in the user's catalog, and answers."""
 
     def _setup_user(self, **kwargs):
-        endpoint = {"interface": "public", "region": "RegionOne", "region_id": "RegionOne", "url": "http://snapshots"}
-        service = {"type": api.SERVICE_TYPE, "name": "ratoon", "endpoints": [endpoint]}
-        super()._setup_user(**{**kwargs, "service_catalog": [*self.service_catalog, service]})
+        super()._setup_user(**{**kwargs, "service_catalog": [*self.service_catalog, ENTRY]})
 
     def setUp(self):
         super().setUp()
@@ -119,12 +122,42 @@ class PagesTest(Catalogued, helpers.TestCase):
     def test_an_open_page_learns_how_far_the_operation_is(self):
         state = self.page("state", SERVER).json()
         self.assertEqual(state["generation"], THE_SERVER.tree_generation)
-        self.assertEqual((state["operation"]["phase"], state["operation"]["done"]), ("swap", 3))
+        self.assertEqual((state["operation"]["words"], state["operation"]["done"]), ("Restoring: swap", 3))
 
     def test_the_picture_alone_is_a_part_of_a_page(self):
         page = self.page("picture", SERVER)
         self.assertContains(page, 'id="snapshot-tree"')
         self.assertNotContains(page, "<html")
+
+
+class ServiceTest(helpers.TestCase):
+    def test_the_service_is_asked_with_the_token_of_whoever_is_logged_in(self):
+        self.request.user.service_catalog.append(ENTRY)
+        answer = requests.Response()
+        answer.status_code, answer._content = 200, json.dumps({"tree": TREE}).encode()
+        with mock.patch("requests.Session.send", return_value=answer) as send:
+            self.assertEqual(api.client(self.request).get_server_tree("1"), TREE)
+        [asked] = send.call_args.args
+        self.assertEqual(asked.url, "http://snapshots/v1/servers/1/tree")
+        self.assertEqual(asked.headers["X-Auth-Token"], self.request.user.token.id)
+
+
+class TabTest(Catalogued, helpers.TestCase):
+    def tab(self):
+        group = mock.Mock(kwargs={"instance_id": SERVER}, request=self.request)
+        return tabs.TreeTab(group, self.request).get_context_data(self.request)
+
+    def test_a_server_that_the_service_has_not_met_has_an_empty_tree(self):
+        self.service.get_server_tree = mock.Mock(side_effect=exceptions.NotFoundException)
+        context = self.tab()
+        self.assertEqual((context["picture"].stops, context["server_id"]), ([], SERVER))
+        self.assertIn("No snapshots yet", loader.render_to_string("server_snapshots/_tree.html", context))
+
+    def test_without_the_service_the_tab_says_so(self):
+        self.service.get_server_tree = mock.Mock(side_effect=exceptions.HttpException("away"))
+        with mock.patch("horizon.exceptions.handle") as told:
+            self.assertIn("cannot be shown", loader.render_to_string("server_snapshots/_tree.html", self.tab()))
+        self.assertEqual(told.call_args.args[1], "away")
 
 
 class AdminTest(Catalogued, helpers.BaseAdminViewTests):

@@ -42,12 +42,11 @@ system_files() {
     cp "$CONF/qemu.conf" /etc/libvirt/qemu.conf
     # QEMU's own librbd reads the default path; somebody else's real file is left alone.
     if [ -L /etc/ceph/ceph.conf ] || [ ! -e /etc/ceph/ceph.conf ]; then ln -sfn "$CEPH_CONF" /etc/ceph/ceph.conf; fi
-    ! with_horizon || cp "$CONF/horizon_settings.py" "$HORIZON_SETTINGS"
+    ! with horizon || horizon_files
 }
-HORIZON_SETTINGS=/etc/openstack-dashboard/local_settings.d/_9999_minicloud.py
 
 remove_system_files() {
     [ ! -e /etc/libvirt/qemu.conf.packaged ] || mv /etc/libvirt/qemu.conf.packaged /etc/libvirt/qemu.conf
     [ "$(readlink /etc/ceph/ceph.conf)" != "$CEPH_CONF" ] || rm /etc/ceph/ceph.conf
-    rm -f "$HORIZON_SETTINGS"
+    remove_horizon_files
 }

@@ -16,7 +16,7 @@ export MINICLOUD_DIR=$DIR CEPH_CONF
 say() { printf '%(%H:%M:%S)T %s\n' -1 "$*"; }
 die() { say "FAILED: $*" >&2; exit 1; }
 
-with_horizon() { [ -e "$DIR/with-horizon" ]; }
+with() { [ -e "$DIR/with-$1" ]; }              # what 'up --with-...' has asked for, once and for all
 
 # --- steps ------------------------------------------------------------------------------------------------------------
 

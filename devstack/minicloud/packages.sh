@@ -13,10 +13,12 @@ PACKAGES=(
     postgresql python3-openstackclient python3-openstacksdk python3-pytest python3-pytest-xdist python3-pip python3-venv python3-setuptools python3-wheel sqlite3 curl jq
 )
 HORIZON_PACKAGES=(openstack-dashboard)
+BROWSER_PACKAGES=(chromium chromium-driver python3-selenium fonts-dejavu-core)
 
 wanted_packages() {
     printf '%s\n' "${PACKAGES[@]}"
-    ! with_horizon || printf '%s\n' "${HORIZON_PACKAGES[@]}"
+    ! with horizon || printf '%s\n' "${HORIZON_PACKAGES[@]}"
+    ! with browser || printf '%s\n' "${BROWSER_PACKAGES[@]}"
 }
 
 packages_installed() {

@@ -6,7 +6,7 @@ CEPH=(ceph-mon ceph-mgr ceph-osd)
 LIBVIRT=(virtlogd libvirtd)
 OPENSTACK=(keystone placement glance-api glance-internal neutron-server cinder-api cinder-scheduler cinder-volume
     nova-conductor nova-scheduler nova-api nova-compute)
-! with_horizon || OPENSTACK+=(horizon)
+! with horizon || OPENSTACK+=(horizon)
 SERVICES=("${FOUNDATION[@]}" "${CEPH[@]}" "${LIBVIRT[@]}" "${OPENSTACK[@]}")
 
 is_service() { [[ " ${SERVICES[*]} " = *" $1 "* ]]; }
@@ -31,7 +31,7 @@ command_of() {                               # command_of NAME: sets COMMAND
     libvirtd) COMMAND=(unshare --uts sh -c 'hostname minicloud.localdomain && exec libvirtd -f "$1"' sh "$CONF/libvirtd.conf") ;;
     keystone) wsgi 5000 --env "OS_KEYSTONE_CONFIG_FILES=$CONF/keystone.conf" --wsgi-file /usr/bin/keystone-wsgi-public ;;
     placement) wsgi 8778 --env "OS_PLACEMENT_CONFIG_DIR=$CONF/placement" --wsgi-file /usr/bin/placement-api ;;
-    horizon) wsgi 8080 --static-map /static=/var/lib/openstack-dashboard/static --wsgi-file /usr/share/openstack-dashboard/wsgi.py ;;
+    horizon) horizon_command ;;
     glance-api) COMMAND=(glance-api --config-file "$CONF/glance-api.conf") ;;
     glance-internal) COMMAND=(glance-api --config-file "$CONF/glance-api.conf" --config-file "$CONF/glance-internal.conf") ;;
     neutron-server) COMMAND=(neutron-server --config-file "$CONF/neutron.conf") ;;

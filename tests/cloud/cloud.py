@@ -41,10 +41,10 @@ class Person:
     """Somebody with a password, in a project."""
 
     def __init__(self, user, project, password=None):
-        self.user, self.project, self.password = user, project, password
+        self.user, self.project, self.password = user, project, password or (STATE / 'password').read_text().strip()
         self.conn = openstack.connect(
             load_envvars=False, load_yaml_config=False, auth_url=AUTH_URL, username=user, project_name=project,
-            password=password or (STATE / 'password').read_text().strip(), user_domain_name='Default',
+            password=self.password, user_domain_name='Default',
             project_domain_name='Default', region_name='RegionOne')
 
     def ask(self, service, method, path, body=None, version=None):

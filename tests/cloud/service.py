@@ -91,6 +91,14 @@ class Process:
         with open(self.dir / 'ratoon.out', 'ab') as out:
             subprocess.run([self.binary, '--config-file', self.conf, *arguments], check=True, stdout=out, stderr=out)
 
+    def register(self):
+        """In the catalog, with an administrator's credentials, which the service never has."""
+        admin = {'OS_AUTH_URL': AUTH_URL, 'OS_USERNAME': 'admin', 'OS_PASSWORD': (STATE / 'password').read_text().strip(),
+                 'OS_PROJECT_NAME': 'admin', 'OS_USER_DOMAIN_NAME': 'Default', 'OS_PROJECT_DOMAIN_NAME': 'Default'}
+        with open(self.dir / 'ratoon.out', 'ab') as out:
+            subprocess.run([self.binary, '--config-file', self.conf, 'manage', 'service', 'register', '--public-url', self.url], check=True,
+                           env={**bare_environment(), **admin}, stdout=out, stderr=out)
+
     def start(self, failpoint=None, role='all', wait_for_answer=True):
         assert not self.alive(), 'it runs already'
         environment = bare_environment()

@@ -55,25 +55,6 @@ def domain(cloud):
 
 
 @pytest.fixture
-def catalog(cloud):
-    """Reads Ratoon's entry in the catalog; in the end it is what it was."""
-    ask = cloud.admin.keystone
-
-    def services():
-        return [one['id'] for one in ask('GET', '/services?type=server-snapshot')['services']]
-
-    def endpoints():
-        return [one for id in services() for one in ask('GET', f'/endpoints?service_id={id}')['endpoints']]
-    before = services(), endpoints()
-    yield lambda: {one['interface']: one['url'] for one in endpoints()}
-    for id in services():
-        if id not in before[0]:
-            ask('DELETE', f'/services/{id}')
-    for one in before[1]:
-        ask('PATCH', f'/endpoints/{one["id"]}', {'endpoint': {'url': one['url']}})
-
-
-@pytest.fixture
 def ceph_user():
     def ask(prefix):
         return cluster().mon_command(json.dumps({'prefix': prefix, 'entity': f'client.{CEPH_USER}', 'format': 'json'}), b'')

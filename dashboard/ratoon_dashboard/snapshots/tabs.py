@@ -2,6 +2,7 @@ from django.utils.translation import gettext_lazy as _
 
 from horizon import exceptions
 from horizon import tabs
+from openstack import exceptions as sdk_exceptions
 
 from ratoon_dashboard import api
 from ratoon_dashboard.snapshots import views
@@ -18,8 +19,11 @@ class TreeTab(tabs.Tab):
     policy_rules = ((api.SERVICE_TYPE, "server-snapshot:snapshot:get"),)
 
     def get_context_data(self, request):
+        instance = self.tab_group.kwargs["instance_id"]
         try:
-            return views.picture(request, self.tab_group.kwargs["instance_id"])
+            return views.picture(request, instance)
+        except sdk_exceptions.NotFoundException:
+            return views.picture_of(instance, {})  # the instance is there; the service has not met it yet
         except Exception as error:
             exceptions.handle(request, api.words(error))
             return {"failed": True}

@@ -14,6 +14,7 @@ from horizon.utils.memoized import memoized_method
 from ratoon_dashboard import api
 from ratoon_dashboard import layout
 from ratoon_dashboard import svg
+from ratoon_dashboard import words
 from ratoon_dashboard.snapshots import forms as acts
 from ratoon_dashboard.snapshots import tables as server_tables
 
@@ -24,10 +25,12 @@ def picture(request, server_id):
     """What `_tree.html` draws of a server."""
     client = api.client(request)
     tree = client.get_server_tree(server_id)
+    operation = client.get_operation(tree["operation_id"]) if tree.get("operation_id") else None
+    return picture_of(server_id, tree, operation)
+
+
+def picture_of(server_id, tree, operation=None):
     places = layout.of(tree)
-    operation = None
-    if tree.get("operation_id"):
-        operation = client.get_operation(tree["operation_id"])
     return {
         "server_id": str(server_id),
         "tree": tree,
@@ -83,9 +86,7 @@ class StateView(generic.View):
             operation = client.get_operation(server.operation_id)
             state["operation"] = {
                 "id": operation.id,
-                "kind": operation.kind,
-                "phase": operation.phase,
-                "status": operation.status,
+                "words": words.of_operation(operation),
                 "done": operation.steps_done,
                 "total": operation.steps_total,
             }
@@ -142,14 +143,14 @@ class ActView(forms.ModalFormView):
 
     def get_context_data(self, **kwargs):
         context = super().get_context_data(**kwargs)
-        context.update(plan=self.get_plan(), act=self.act, submit_url=self.submit_url)
+        context.update(plan=self.get_plan(), act=self.act, submit_url=self.submit_url, cancel_url=self.get_success_url())
         return context
 
 
 class CreateView(ActView):
     form_class = acts.CreateForm
     form_id = "create_server_snapshot"
-    act = page_title = submit_label = _("Create Snapshot")
+    act = page_title = submit_label = _("Take Snapshot")
 
 
 class EditView(ActView):

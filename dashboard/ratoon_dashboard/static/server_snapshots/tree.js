@@ -1,6 +1,8 @@
 // Keeps an open picture true: follows the operation under way, and draws anew when the tree has changed. Arrow keys go from row to row.
 (function () {
   'use strict';
+  if (window.serverSnapshotTree) { return; }  // a tab that is opened twice
+  window.serverSnapshotTree = true;
   const LOOK_MS = 2000, REST_MS = 15000;
   let timer = null;
 
@@ -23,7 +25,7 @@
     if (operation) {
       place.querySelector('progress').max = operation.total || 1;
       place.querySelector('progress').value = operation.done || 0;
-      place.querySelector('.snapshot-tree-phase').textContent = operation.kind.replace(/_/g, ' ') + ': ' + (operation.phase || operation.status);
+      place.querySelector('.snapshot-tree-phase').textContent = operation.words;
     }
   }
 

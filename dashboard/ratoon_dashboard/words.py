@@ -1,0 +1,20 @@
+"""The service's words for people who read a page."""
+
+from django.utils.translation import gettext_lazy as _
+
+OPERATIONS = {
+    "snapshot_create": _("Taking a snapshot"),
+    "snapshot_restore": _("Restoring"),
+    "snapshot_delete": _("Deleting"),
+    "layer_flatten": _("Flattening a disk"),
+    "head_takeover": _("Keeping the disk that is being removed"),
+    "head_retire": _("Keeping what was removed"),
+    "head_giveback": _("Giving the disk back"),
+}
+
+
+def of_operation(operation):
+    """What is going on, and how far it is."""
+    kind = OPERATIONS.get(operation.kind) or operation.kind.replace("_", " ")
+    phase = operation.phase or operation.status
+    return f"{kind}: {phase.replace('_', ' ')}" if phase else str(kind)

@@ -1,0 +1,163 @@
+"""Ratoon's panel in Debian's Horizon, as people use it: in a browser."""
+import re
+
+import pytest
+
+from browser import PHONE, Browser
+from cloud import wait
+from proof import boot, trails
+from service import Process
+
+pytestmark = pytest.mark.alone  # Horizon finds Ratoon by the catalog, of which there is one
+
+
+@pytest.fixture(scope='module')
+def panel(directory, catalog):
+    """The Ratoon that Horizon finds."""
+    process = Process(directory / 'panel').start()
+    process.register()
+    yield process
+    process.stop()
+
+
+@pytest.fixture(scope='module')
+def captured(panel, cloud):
+    """A server with a snapshot, and its owner's client."""
+    project = cloud.project()
+    server, client = project.server(), panel.client(project.owner)
+    server.lasting = True
+    client.capture(server, 'before the upgrade')
+    return server, client
+
+
+@pytest.fixture
+def browser(request):
+    browser = Browser()
+    yield browser
+    if getattr(request.node, 'failed', True):
+        browser.picture('last-seen')
+    browser.end()
+
+
+def row(browser, name):
+    return browser.see('.snapshot-tree-rows li.snapshot', name)
+
+
+def act(browser, name, word):
+    """Presses one of the acts of a snapshot, which are shown where one points."""
+    line = row(browser, name)
+    browser.point_at(line)
+    browser.press('a', word, within=line)
+    browser.see('.modal-body form, form .modal-body')
+
+
+def agree(browser):
+    browser.press('.modal-footer input[type=submit]')
+
+
+def is_done(browser, client, server):
+    """Waits until what was agreed to has been done, and the page has told so by itself."""
+    browser.see('.alert-success')
+    wait('the operation to end', lambda: client.server(server)['operation_id'] is None)
+    generation = str(client.tree(server)['tree_generation'])
+    wait('the page to show it', lambda: browser.find(f'.snapshot-tree[data-generation="{generation}"]')
+         and not browser.find('.snapshot-tree-operation'))
+
+
+def test_a_tenant_captures_restores_branches_switches_and_deletes(panel, cloud, browser):
+    project = cloud.project()
+    server = project.server(volumes=1)
+    client = panel.client(project.owner)
+    browser.log_in(project.owner)
+
+    # The page of the instance has a tab, which teaches while there is nothing to show.
+    browser.go(f'/project/instances/{server.id}/')
+    browser.press('a[data-target*=snapshot_tree], a[href*=snapshot_tree]', 'Snapshot Tree')
+    browser.see('.snapshot-tree-empty', 'No snapshots yet')
+    browser.picture('empty')
+    browser.press('a', 'Take Snapshot')
+    browser.type('#id_name', 'fresh')
+    browser.picture('create')
+    agree(browser)
+    is_done(browser, client, server)
+    row(browser, 'fresh')
+    fresh = trails(server)
+
+    server.ticking()
+    browser.press('a', 'Take Snapshot')
+    browser.type('#id_name', 'upgraded')
+    agree(browser)
+    is_done(browser, client, server)
+    row(browser, 'upgraded')
+
+    act(browser, 'fresh', 'Restore')
+    browser.see('.snapshot-plan', 'is stopped meanwhile')
+    browser.picture('restore-plan')
+    agree(browser)
+    browser.see('.snapshot-tree-operation')
+    browser.picture('restore-under-way')
+    is_done(browser, client, server)
+    server.came_up()
+    node = next(node for node in client.tree(server)['nodes'] if node['name'] == 'fresh')
+    assert client.tree(server)['current_snapshot_id'] == node['id']
+    assert boot(server)[0].trail.counter <= fresh[0].counter, 'the guest has met what it had written before'
+    browser.picture('branch')
+
+    browser.press('.snapshot-tree-branches li a', 'Restore')
+    browser.see('.snapshot-plan')
+    agree(browser)
+    is_done(browser, client, server)
+    server.came_up()
+    tree = client.tree(server)
+    assert [branch['name'] for branch in tree['branches'] if branch['id'] == tree['current_branch_id']] == ['main']
+
+    act(browser, 'fresh', 'Delete')
+    browser.see('.snapshot-plan')
+    browser.picture('delete-plan')
+    agree(browser)
+    is_done(browser, client, server)
+    assert not browser.find('.snapshot-tree-rows li.snapshot .name', 'fresh')
+    browser.picture('deleted')
+    assert browser.complaints() == []
+
+
+def test_another_tenant_sees_nothing_of_it(captured, cloud, browser):
+    server, _ = captured
+    browser.log_in(cloud.project().owner)
+    browser.go('/project/server_snapshots/')
+    browser.see('body', 'No items to display')
+    browser.go(f'/project/server_snapshots/{server.id}/')
+    browser.see('.alert-danger', 'req-')
+    assert browser.driver.current_url.endswith('/project/server_snapshots/')
+
+
+def test_a_plan_that_is_out_of_date_is_refused_in_words_and_with_the_id_of_the_request(panel, captured, browser):
+    server, client = captured
+    browser.log_in(client.person).go(f'/project/server_snapshots/{server.id}/')
+    act(browser, 'before the upgrade', 'Restore')
+    before = client.tree(server)['tree_generation']
+    client.capture(server, 'meanwhile')
+    agree(browser)
+    said = browser.see('.modal-body .alert-danger, .modal .alert-danger, .alert-danger', 'req-').text
+    browser.picture('refused')
+    assert 'changed' in said, said
+    request = re.search(r'req-[0-9a-f-]{36}', said)[0]
+    assert request in panel.tail(1000), 'what went wrong is found in the log of Ratoon'
+    assert client.tree(server)['tree_generation'] > before and client.server(server)['operation_id'] is None
+
+
+def test_an_administrator_sees_the_trees_and_the_operations_of_all(captured, cloud, browser):
+    server, client = captured
+    browser.log_in(cloud.admin).go('/admin/server_snapshots/')
+    browser.see('#server_snapshot_trees', server.project.id)
+    browser.see('#server_snapshot_operations', 'snapshot_create')
+    browser.picture('admin')
+
+
+def test_on_a_telephone_the_tree_can_be_read_and_a_snapshot_opened(captured, browser):
+    server, client = captured
+    browser.size(PHONE)
+    browser.log_in(client.person).go(f'/project/server_snapshots/{server.id}/')
+    browser.press('.snapshot-tree-rows .name', 'before the upgrade')
+    browser.see('dl', 'Disks')
+    browser.picture('phone')
