@@ -2,7 +2,7 @@
 # Everything that a bare Debian 12 machine lacks is installed by the scripts themselves, except the Rust toolchain.
 SHELL := /bin/bash
 .NOTPARALLEL:
-.PHONY: fresh-cloud demo demo-down test test-rust test-client test-devstack test-packaging test-cloud soak lint bench docs sample toolchain build deb
+.PHONY: fresh-cloud demo demo-down test test-rust test-client test-dashboard test-devstack test-packaging test-cloud soak lint bench screenshots docs sample toolchain build deb
 
 demo: build
 	@devstack/demo/up
@@ -17,7 +17,7 @@ toolchain:
 	@devstack/toolchain
 
 # All tests, the cloud's included. Suites that are longer run here as a seeded sample; RATOON_SEED repeats one.
-test: lint-fast fresh-cloud test-rust test-client test-devstack test-packaging test-cloud
+test: lint-fast fresh-cloud test-rust test-client test-dashboard test-devstack test-packaging test-cloud
 
 fresh-cloud:
 	@tests/fresh-cloud
@@ -28,6 +28,9 @@ test-rust: toolchain
 test-client: toolchain
 	@client/run-tests
 
+test-dashboard:
+	@dashboard/run-tests
+
 test-devstack:
 	@tests/devstack/run
 
@@ -37,6 +40,10 @@ test-packaging: build
 
 test-cloud: build
 	@tests/cloud/run
+
+# The documentation's pictures of the panel, as its tests see it.
+screenshots: build
+	@RATOON_PICTURES=$(CURDIR)/doc/source/user/pictures tests/cloud/run test_panel.py
 
 # The long suites, whole.
 soak: build fresh-cloud

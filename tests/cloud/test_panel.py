@@ -39,8 +39,13 @@ def browser(request):
     browser.end()
 
 
+def rows(browser, name):
+    """The lines of the snapshots of that name; there should be one."""
+    return [line for line in browser.find('.snapshot-tree-rows li.snapshot', name) if line.text.splitlines()[0] == name]
+
+
 def row(browser, name):
-    return browser.see('.snapshot-tree-rows li.snapshot', name)
+    return wait(f'the snapshot {name}', lambda: rows(browser, name))[0]
 
 
 def act(browser, name, word):
@@ -111,12 +116,12 @@ def test_a_tenant_captures_restores_branches_switches_and_deletes(panel, cloud, 
     tree = client.tree(server)
     assert [branch['name'] for branch in tree['branches'] if branch['id'] == tree['current_branch_id']] == ['main']
 
-    act(browser, 'fresh', 'Delete')
+    act(browser, 'upgraded', 'Delete')
     browser.see('.snapshot-plan')
     browser.picture('delete-plan')
     agree(browser)
     is_done(browser, client, server)
-    assert not browser.find('.snapshot-tree-rows li.snapshot .name', 'fresh')
+    assert not rows(browser, 'upgraded') and rows(browser, 'fresh')
     browser.picture('deleted')
     assert browser.complaints() == []
 
@@ -150,7 +155,7 @@ def test_an_administrator_sees_the_trees_and_the_operations_of_all(captured, clo
     server, client = captured
     browser.log_in(cloud.admin).go('/admin/server_snapshots/')
     browser.see('#server_snapshot_trees', server.project.id)
-    browser.see('#server_snapshot_operations', 'snapshot_create')
+    browser.see('#server_snapshot_operations', 'Taking a snapshot')
     browser.picture('admin')
 
 

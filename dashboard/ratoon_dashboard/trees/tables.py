@@ -3,10 +3,13 @@ from django.utils.translation import gettext_lazy as _
 
 from horizon import tables
 
+from ratoon_dashboard import words
+from ratoon_dashboard.templatetags.server_snapshots import moment
+
 
 def warning_of(server):
     """What an operator should know first."""
-    return server.warnings[-1]["text"] if server.warnings else ""
+    return server.warnings[-1]["text"] if server.warnings else None
 
 
 class TreesTable(tables.DataTable):
@@ -16,24 +19,25 @@ class TreesTable(tables.DataTable):
     pending = tables.Column(
         "reclaim_pending_bytes", verbose_name=_("Held by deleted ones"), filters=(filesizeformat,)
     )
-    kept_until = tables.Column("kept_until", verbose_name=_("Goes at"), empty_value="-")
+    kept_until = tables.Column("kept_until", verbose_name=_("Goes at"), filters=(moment,), empty_value="-")
     warning = tables.Column(warning_of, verbose_name=_("Needs care"), empty_value="-")
 
     class Meta:
         name = "server_snapshot_trees"
         verbose_name = _("Trees")
+        hidden_title = False
         multi_select = False
 
 
 class OperationsTable(tables.DataTable):
-    kind = tables.Column("kind", verbose_name=_("Operation"))
+    kind = tables.Column(lambda one: words.OPERATIONS.get(one.kind, one.kind), verbose_name=_("Operation"))
     status = tables.Column("status", verbose_name=_("Status"))
     phase = tables.Column("phase", verbose_name=_("Phase"), empty_value="-")
     server = tables.Column("server_id", verbose_name=_("Server"))
     project = tables.Column("project_id", verbose_name=_("Project"))
     request = tables.Column("request_id", verbose_name=_("Request"))
     error = tables.Column(lambda one: (one.error or {}).get("message"), verbose_name=_("Error"), empty_value="-")
-    created_at = tables.Column("created_at", verbose_name=_("Asked for"))
+    created_at = tables.Column("created_at", verbose_name=_("Asked for"), filters=(moment,))
 
     def get_object_display(self, operation):
         return operation.id
@@ -41,4 +45,5 @@ class OperationsTable(tables.DataTable):
     class Meta:
         name = "server_snapshot_operations"
         verbose_name = _("Newest Operations")
+        hidden_title = False
         multi_select = False
