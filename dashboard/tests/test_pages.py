@@ -5,6 +5,7 @@ import pathlib
 from unittest import mock
 
 import requests
+from django.utils import html
 from django.template import loader
 from django.urls import reverse
 from openstack import exceptions
@@ -19,6 +20,7 @@ from ratoonclient.v1 import snapshot
 SAMPLES = pathlib.Path(__file__).parents[2] / "api-ref/source/samples"
 TREE = json.loads((SAMPLES / "tree-show-response.json").read_text())["tree"]
 PLAN = json.loads((SAMPLES / "snapshot-restore-plan-response.json").read_text())["plan"]
+DELETE_PLAN = json.loads((SAMPLES / "snapshot-delete-plan-response.json").read_text())["plan"]
 SNAPSHOT = snapshot.Snapshot(**json.loads((SAMPLES / "snapshot-show-response.json").read_text())["snapshot"])
 AT_WORK = {"operation_id": "01a1fc56-03b4-7759-90fc-bc646e85df08"}
 TREE |= AT_WORK
@@ -54,6 +56,22 @@ class Service:
 
     def plan_restore_snapshot(self, snapshot):
         return PLAN
+
+    def plan_delete_snapshot(self, snapshot, subtree=False):
+        self.asked.append((snapshot, subtree))
+        return DELETE_PLAN
+
+    def plan_delete_server_tree(self, server):
+        return DELETE_PLAN
+
+    def plan_snapshot(self, **attrs):
+        return PLAN
+
+    def delete_snapshot(self, snapshot, **how):
+        self.asked.append((snapshot, how))
+
+    def delete_server_tree(self, server, **how):
+        self.asked.append((server, how))
 
     def restore_snapshot(self, snapshot, **how):
         self.asked.append((snapshot, how))
@@ -113,6 +131,23 @@ class PagesTest(Catalogued, helpers.TestCase):
         self.assertRedirects(page, reverse("horizon:project:server_snapshots:tree", args=[SERVER]))
         [(id, how)] = self.service.asked
         self.assertEqual((id, how["tree_generation"]), (NODE, PLAN["tree_generation"]))
+
+    def test_before_a_deletion_its_steps_and_what_is_lost_are_shown(self):
+        for name, *args in [("delete", SERVER, NODE), ("delete_subtree", SERVER, NODE), ("delete_tree", SERVER)]:
+            page = self.page(name, *args)
+            for line in [*DELETE_PLAN["loses"], DELETE_PLAN["steps"][0]["what"]]:
+                self.assertContains(page, html.escape(line))
+        self.assertEqual(self.service.asked, [(NODE, False), (NODE, True)])
+
+    def test_what_is_deleted_is_what_the_plan_was_of(self):
+        agreed = {"id": NODE, "server_id": SERVER, "tree_generation": 7}
+        for name, *args in [("delete", SERVER, NODE), ("delete_subtree", SERVER, NODE), ("delete_tree", SERVER)]:
+            self.client.post(reverse(f"horizon:project:server_snapshots:{name}", args=args), agreed)
+        self.assertEqual(self.service.asked, [
+            (NODE, {"tree_generation": 7}), (NODE, {"subtree": True, "tree_generation": 7}), (SERVER, {"tree_generation": 7})])
+
+    def test_before_a_capture_it_is_said_what_it_would_do(self):
+        self.assertContains(self.page("create", SERVER), PLAN["disks"][0]["reason"])
 
     def test_what_the_service_refuses_is_said_with_the_id_of_the_request(self):
         self.service.refusal = exceptions.ConflictException("The tree has changed. Look again.", http_status=409)

@@ -54,6 +54,10 @@ class CreateForm(ActForm):
     )
     begun = _("The snapshot is being taken.")
 
+    @staticmethod
+    def plan(client, things):
+        return client.plan_snapshot(server_id=str(things["server_id"]))
+
     def ask(self, client, data):
         wanted = {name: data[name] for name in ("server_id", "name", "description", "consistency") if data[name]}
         client.create_snapshot(**wanted)
@@ -109,6 +113,28 @@ class DeleteForm(PlannedForm):
 
     def ask(self, client, data):
         client.delete_snapshot(data["id"], tree_generation=data["tree_generation"])
+
+
+class DeleteSubtreeForm(DeleteForm):
+    begun = _("The snapshots are being deleted.")
+
+    @staticmethod
+    def plan(client, things):
+        return client.plan_delete_snapshot(str(things["id"]), subtree=True)
+
+    def ask(self, client, data):
+        client.delete_snapshot(data["id"], subtree=True, tree_generation=data["tree_generation"])
+
+
+class DeleteTreeForm(DeleteForm):
+    begun = _("All snapshots of the server are being deleted.")
+
+    @staticmethod
+    def plan(client, things):
+        return client.plan_delete_server_tree(str(things["server_id"]))
+
+    def ask(self, client, data):
+        client.delete_server_tree(data["server_id"], tree_generation=data["tree_generation"])
 
 
 class RenameBranchForm(ActForm):

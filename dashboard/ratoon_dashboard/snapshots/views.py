@@ -127,9 +127,8 @@ class ActView(forms.ModalFormView):
 
     def get_initial(self):
         initial = {name: str(value) for name, value in self.kwargs.items()}
-        plan = self.get_plan()
-        if plan:
-            initial["tree_generation"] = plan["tree_generation"]
+        if self.request.method == "GET" and self.get_plan():
+            initial["tree_generation"] = self.get_plan()["tree_generation"]
         return initial
 
     @memoized_method
@@ -151,6 +150,7 @@ class CreateView(ActView):
     form_class = acts.CreateForm
     form_id = "create_server_snapshot"
     act = page_title = submit_label = _("Take Snapshot")
+    plans = True
 
 
 class EditView(ActView):
@@ -185,6 +185,20 @@ class DeleteView(ActView):
     form_class = acts.DeleteForm
     form_id = "delete_server_snapshot"
     act = page_title = submit_label = _("Delete Snapshot")
+    plans = True
+
+
+class DeleteSubtreeView(ActView):
+    form_class = acts.DeleteSubtreeForm
+    form_id = "delete_server_snapshot_subtree"
+    act = page_title = submit_label = _("Delete With All That Grew From It")
+    plans = True
+
+
+class DeleteTreeView(ActView):
+    form_class = acts.DeleteTreeForm
+    form_id = "delete_server_snapshot_tree"
+    act = page_title = submit_label = _("Delete All Snapshots")
     plans = True
 
 
