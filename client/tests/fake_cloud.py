@@ -353,6 +353,8 @@ class Cloud:
         handler.send(200, {"operation": look})
 
     def _cancel(self, handler, wanted, query, body):
+        if body is not None:  # as the service
+            return handler.fail(400, "This request takes no body: what it says would have no effect.")
         handler.send(202, {"operation": {**self.course[0], "cancel_requested": True}})
 
     def _one(self, among, wanted):

@@ -1,53 +1,129 @@
-"""The commands as a tenant types them, against a real Ratoon: what the demo shows, in short."""
+"""Every command as a tenant types it, against a real Ratoon, with Debian's openstackclient and with the newest. What was printed is
+kept in commands.txt; RATOON_KEEP=1 writes it anew, to be read."""
 import json
 import os
+import pathlib
+import re
+import shlex
 import subprocess
+import tomllib
 
 import pytest
 
-from cloud import AUTH_URL, ROOT, STATE
+from cloud import AUTH_URL, ROOT, wait
 from proof import boot, captured
 
+KEPT = pathlib.Path(__file__).parent / 'commands.txt'
+NEWEST = '10.1'  # or a later one of the same major version, from PyPI
+VENV = pathlib.Path(f'/var/tmp/ratoon-openstackclient-{NEWEST}')
+PROJECT = tomllib.loads((ROOT / 'client' / 'pyproject.toml').read_text())
+COMMANDS = sorted(name.removeprefix('server_snapshot_').replace('_', ' ')
+                  for name in PROJECT['project']['entry-points']['openstack.server_snapshot.v1'])
 
-@pytest.fixture
-def type_in(service, directory):
-    """Runs `openstack` for a person; what it printed on its standard output."""
-    made = subprocess.run([ROOT / 'devstack' / 'ratoon', 'client', directory / 'commands'], check=True, capture_output=True, text=True)
 
-    def run(person, *words):
+@pytest.fixture(scope='module', params=['debian', 'newest'])
+def openstack(request):
+    """The command, of one version or the other."""
+    if request.param == 'debian':
+        return '/usr/bin/openstack'
+    if not (VENV / 'done').exists():
+        subprocess.run(['/usr/bin/python3', '-m', 'venv', '--clear', VENV], check=True)
+        subprocess.run([VENV / 'bin' / 'pip', 'install', '-q', '--disable-pip-version-check', f'python-openstackclient~={NEWEST}'], check=True)
+        (VENV / 'done').touch()
+    return str(VENV / 'bin' / 'openstack')
+
+
+class Terminal:
+    """Where somebody types, and what stands there afterwards."""
+
+    def __init__(self, openstack, directory, service, person):
+        self.openstack, self.kept = openstack, []
+        made = subprocess.run([ROOT / 'devstack' / 'ratoon', 'client', directory / 'commands'], check=True, capture_output=True, text=True)
         auth = {'auth_url': AUTH_URL, 'username': person.user, 'project_name': person.project, 'user_domain_name': 'Default',
-                'password': person.password or (STATE / 'password').read_text().strip(), 'project_domain_name': 'Default'}
+                'password': person.password, 'project_domain_name': 'Default'}
         clouds = directory / 'clouds.json'
         clouds.write_text(json.dumps({'clouds': {'test': {
             'auth': auth, 'region_name': 'RegionOne', 'server_snapshot_endpoint_override': service.url}}}))
-        environment = {'PATH': os.environ['PATH'], 'HOME': str(directory), 'PYTHONPATH': made.stdout.strip(), 'OS_CLOUD': 'test',
-                       'OS_CLIENT_CONFIG_FILE': str(clouds), 'no_proxy': '127.0.0.1,localhost'}
-        done = subprocess.run(['openstack', 'server', 'snapshot', *words], env=environment, capture_output=True, text=True, timeout=600)
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
-    return run
+        self.environment = {'PATH': os.environ['PATH'], 'HOME': str(directory), 'PYTHONPATH': made.stdout.strip(), 'OS_CLOUD': 'test',
+                            'OS_CLIENT_CONFIG_FILE': str(clouds), 'no_proxy': '127.0.0.1,localhost', 'PYTHONWARNINGS': 'ignore'}
+
+    def run(self, *words, ends=0):
+        done = subprocess.run([self.openstack, *words], env=self.environment, capture_output=True, text=True, timeout=600)
+        assert done.returncode == ends, done.stdout + done.stderr
+        return done.stdout if ends == 0 else done.stderr
+
+    def type(self, *words, ends=0):
+        """`openstack server snapshot …`, which is kept."""
+        printed = self.run('server', 'snapshot', *words, ends=ends)
+        self.kept += [shlex.join(['$ openstack', 'server', 'snapshot', *words]).replace("'$ openstack'", '$ openstack'), printed.rstrip(), '']
+        return printed
 
 
-def test_a_tenant_captures_goes_back_branches_and_deletes(type_in, cloud):
+HEX = '0123456789abcdef'
+
+
+def alike(text):
+    """What differs from run to run is made the same, in the same width: ids, times, and how long something took."""
+    for shape in (r'[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}', r'\b[0-9a-f]{32}\b', r'\((?=[0-9a-f]{4}…)[0-9a-f]{4}'):
+        text = re.sub(shape, lambda found: re.sub(f'[{HEX}]', 'x', found[0]), text)
+    text = re.sub(r'\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d)?', lambda found: re.sub(r'\d', '0', found[0]), text)
+    return '\n'.join(line.rstrip() for line in text.splitlines()) + '\n'
+
+
+@pytest.mark.long
+def test_every_command_does_and_says_what_is_kept(openstack, service, directory, cloud):
     project = cloud.project()
-    server, owner = project.server(), project.owner
-    fresh = json.loads(type_in(owner, 'create', '--name', 'fresh', '--wait', '-f', 'json', server.id))
-    assert (fresh['name'], fresh['status'], fresh['branch']) == ('fresh', 'available', 'main')
+    server, client = project.server(), service.client(project.owner)
+    terminal = Terminal(openstack, directory, service, project.owner)
+    type = terminal.type
+    type('create', '--dry-run', server.id)
+    type('create', '--name', 'fresh', '--consistency', 'crash', '--pause-limit', '20000', '--wait', '-c', 'name', '-c', 'status', '-c', 'branch', server.id)
     held = captured(server)
     server.ticking()
-    assert 'is stopped meanwhile' in type_in(owner, 'restore', '--dry-run', 'fresh')
-    type_in(owner, 'restore', '--wait', '--yes', 'fresh')
+    type('restore', '--dry-run', 'fresh')
+    type('restore', '--wait', '--yes', '-c', 'name', '-c', 'status', 'fresh')
     server.came_up()
     assert [seen.trail for seen in boot(server)] == held
-    type_in(owner, 'create', '--name', 'reworked', '--description', 'after the way back', '--wait', server.id)
-    tree = type_in(owner, 'tree', server.id)
-    assert all(word in tree for word in ('fresh', 'reworked', 'branch-2', 'You are here')), tree
-    branches = json.loads(type_in(owner, 'branch', 'list', '-f', 'json', server.id))
-    assert sorted(one['Name'] for one in branches) == ['branch-2', 'main']
-    assert '"fresh"' in type_in(owner, 'delete', '--dry-run', 'fresh')
-    type_in(owner, 'delete', '--wait', 'reworked')
-    names = {one['Name'] for one in json.loads(type_in(owner, 'list', '-f', 'json'))}
-    assert 'fresh' in names and 'reworked' not in names
-    kinds = [one['Kind'] for one in json.loads(type_in(owner, 'operation', 'list', '-f', 'json'))]
-    assert sorted(kinds) == ['snapshot_create', 'snapshot_create', 'snapshot_delete', 'snapshot_restore']
+    type('create', '--name', 'reworked', '--consistency', 'none', '--description', 'after the way back', '--wait', '-f', 'json', '-c', 'name', '-c', 'description', server.id)
+    type('tree', '--no-color', server.id)
+    type('tree', '--ascii', '--no-color', server.id)
+    type('list', '--server', server.id)
+    type('set', '--name', 'kept', '--protected', '--protected-reason', 'audit', 'reworked')
+    type('show', '-c', 'name', '-c', 'protected', '-c', 'protected_reason', '-c', 'consistency', '-c', 'disks', 'kept')
+    type('delete', 'kept', ends=1)
+    type('unset', '--protected', '--description', 'kept')
+    type('branch', 'list', server.id)
+    type('branch', 'set', '--name', 'rework', server.id, 'branch-2')
+    type('branch', 'show', server.id, 'rework')
+    type('branch', 'restore', '--wait', '--yes', '-c', 'name', server.id, 'main')
+    server.came_up()
+    type('branch', 'delete', '--dry-run', server.id, 'rework')
+    type('branch', 'delete', '--wait', server.id, 'rework')
+
+    type('restore', '--yes', '-c', 'name', 'fresh')
+    going = client.server(server)['operation_id']
+    type('operation', 'cancel', going)
+    type('operation', 'wait', going, ends=1)
+    wait('the server to run again', lambda: server.status() == 'ACTIVE')
+    type('operation', 'show', '-c', 'kind', '-c', 'status', going)
+    type('operation', 'list', '-c', 'Kind', '-c', 'Status')
+    type('delete', '--dry-run', 'fresh')
+    type('delete', '--all', '--server', server.id, '--wait', '--yes')
+    type('list')
+    type('show', 'fresh', ends=1)
     server.stop()
+
+    typed = ' '.join(line for line in terminal.kept if line.startswith('$'))
+    assert [name for name in COMMANDS if f' snapshot {name} ' not in f'{typed} '] == [], 'each command is in the story'
+    found = alike('\n'.join(terminal.kept))
+    if os.environ.get('RATOON_KEEP'):
+        KEPT.write_text(found)
+    assert found == KEPT.read_text()
+
+
+def test_the_shell_completes_all_commands(openstack, service, directory, cloud):
+    offered = Terminal(openstack, directory, service, cloud.admin).run('complete')
+    for name in COMMANDS:
+        group, _, last = f'server snapshot {name}'.rpartition(' ')
+        [words] = re.findall(rf"^ *cmds_{group.replace(' ', '_')}='([^']*)'", offered, re.M)
+        assert last in words.split(), f'{group} offers {words}'

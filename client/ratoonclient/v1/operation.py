@@ -46,4 +46,4 @@ class Operation(_base.Resource):
         return self.status in ("succeeded", "failed", "cancelled")
 
     def cancel(self, session):
-        return self._post(session, f"/operations/{self.id}/cancel", {})
+        return self._post(session, f"/operations/{self.id}/cancel", None)
