@@ -2,11 +2,13 @@
 
 import json
 import pathlib
+import re
 from unittest import mock
 
 import requests
 from django.utils import html
 from django.template import loader
+from django.urls import resolve
 from django.urls import reverse
 from openstack import exceptions
 from openstack_dashboard.test import helpers
@@ -107,6 +109,13 @@ class PagesTest(Catalogued, helpers.TestCase):
             if not node["hidden"]:
                 self.assertContains(page, node["name"])
         self.assertContains(page, "You are here")
+
+    def test_all_that_the_picture_offers_leads_somewhere(self):
+        picture = self.page("picture", SERVER).content.decode()
+        offered = re.findall(r'href="(/project/server_snapshots/[^"]*)"', picture)
+        self.assertIn(reverse("horizon:project:server_snapshots:restore", args=[SERVER, NODE]), offered)
+        for address in offered:
+            resolve(address)
 
     def test_servers_are_listed(self):
         page = self.page("index")

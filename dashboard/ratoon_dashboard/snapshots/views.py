@@ -33,6 +33,8 @@ def picture_of(server_id, tree, operation=None):
     places = layout.of(tree)
     return {
         "server_id": str(server_id),
+        # What stands below it is written in the page, row by row: a lookup each would be most of what a large tree costs.
+        "address": reverse(f"{PANEL}:tree", args=[server_id]),
         "tree": tree,
         "picture": places,
         "drawing": svg.of(places),
