@@ -11,6 +11,7 @@ from conftest import sample
 from proof import captured, guest_agrees, pool
 from service import Process
 
+pytestmark = pytest.mark.sampled(1)  # two minutes each
 MIB = 1 << 20
 EVENTS = [f'layer_flatten/{step}:{event}' for step in ('flatten', 'record') for event in ('started', 'done')]
 
