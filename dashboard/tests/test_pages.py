@@ -10,6 +10,7 @@ from django.utils import html
 from django.template import loader
 from django.urls import resolve
 from django.urls import reverse
+from keystoneauth1 import exceptions as ks_exceptions
 from openstack import exceptions
 from openstack_dashboard.test import helpers
 
@@ -130,9 +131,9 @@ class PagesTest(Catalogued, helpers.TestCase):
         self.assertContains(page, PLAN["disks"][0]["reason"])
         self.assertContains(page, f'name="tree_generation" value="{PLAN["tree_generation"]}"')
 
-    def restore(self):
+    def restore(self, generation=PLAN["tree_generation"]):
         url = reverse("horizon:project:server_snapshots:restore", args=[SERVER, NODE])
-        agreed = {"id": NODE, "server_id": SERVER, "tree_generation": PLAN["tree_generation"], "safety_snapshot": "on", "branch_name": ""}
+        agreed = {"id": NODE, "server_id": SERVER, "tree_generation": generation, "safety_snapshot": "on", "branch_name": ""}
         return self.client.post(url, agreed)
 
     def test_a_restore_holds_for_the_tree_that_was_shown(self):
@@ -140,6 +141,34 @@ class PagesTest(Catalogued, helpers.TestCase):
         self.assertRedirects(page, reverse("horizon:project:server_snapshots:tree", args=[SERVER]))
         [(id, how)] = self.service.asked
         self.assertEqual((id, how["tree_generation"]), (NODE, PLAN["tree_generation"]))
+
+    def edit(self, **changes):
+        before = {"id": NODE, "server_id": SERVER, "name": SNAPSHOT.name, "description": SNAPSHOT.description}
+        self.service.update_snapshot = mock.Mock()
+        self.client.post(reverse("horizon:project:server_snapshots:edit", args=[SERVER, NODE]), {**before, **changes})
+        return [call.kwargs for call in self.service.update_snapshot.mock_calls]
+
+    def test_what_was_not_edited_is_not_sent(self):
+        self.assertEqual(self.edit(), [])
+        self.assertEqual(self.edit(description="other"), [{"description": "other"}])
+        self.assertEqual(self.edit(protected="on", protected_reason="audit"), [{"is_protected": True, "protected_reason": "audit"}])
+
+    def test_what_is_agreed_to_after_a_refusal_is_the_plan_that_is_shown(self):
+        self.service.refusal = exceptions.ConflictException("The tree has changed.", http_status=409)
+        with mock.patch.dict(PLAN, tree_generation=99):
+            self.assertContains(self.restore(generation=7), 'name="tree_generation" value="99"')
+
+    def test_who_may_only_look_is_offered_nothing_else(self):
+        with mock.patch("openstack_dashboard.policy.check", side_effect=lambda rules, *_: rules[0][1].endswith(":get")):
+            for page in self.page("tree", SERVER), self.page("snapshot", SERVER, NODE):
+                self.assertNotContains(page, "ajax-modal")
+
+    def test_times_are_the_readers(self):
+        self.client.cookies["django_timezone"] = "Asia/Tokyo"
+        shown = {
+            self.client.get(reverse("horizon:project:server_snapshots:picture", args=[SERVER]), **headers).content
+            for headers in ({}, {"HTTP_X_REQUESTED_WITH": "XMLHttpRequest"})}
+        self.assertEqual(len(shown), 1)
 
     def test_before_a_deletion_its_steps_and_what_is_lost_are_shown(self):
         for name, *args in [("delete", SERVER, NODE), ("delete_subtree", SERVER, NODE), ("delete_tree", SERVER)]:
@@ -174,6 +203,51 @@ class PagesTest(Catalogued, helpers.TestCase):
         self.assertNotContains(page, "<html")
 
 
+class Failing:
+    """A service that answers whatever is asked with one failure."""
+
+    def __init__(self, failure):
+        self.failure = failure
+
+    def __getattr__(self, name):
+        def fail(*args, **kwargs):
+            raise self.failure
+        return fail
+
+
+class FailuresTest(Catalogued, helpers.TestCase):
+    FAILURES = [
+        (exceptions.NotFoundException("There is no such server.", http_status=404), 404),
+        (exceptions.ConflictException("An operation is under way.", http_status=409), 409),
+        (exceptions.HttpException("The database is away.", http_status=503), 503),
+        (ks_exceptions.ConnectFailure("No answer."), 503),
+    ]
+
+    def each(self, name, *args, **headers):
+        for failure, status in self.FAILURES:
+            with mock.patch("ratoon_dashboard.api.client", return_value=Failing(failure)):
+                yield self.client.get(reverse(f"horizon:project:server_snapshots:{name}", args=args), **headers), failure, status
+
+    def test_the_list_stands_and_says_it(self):
+        for page, failure, _ in self.each("index"):
+            self.assertContains(page, str(failure))
+
+    def test_a_page_of_one_thing_goes_back_and_says_it(self):
+        index = reverse("horizon:project:server_snapshots:index")
+        tree = reverse("horizon:project:server_snapshots:tree", args=[SERVER])
+        for name, args, back in [
+            ("tree", [SERVER], index), ("snapshot", [SERVER, NODE], tree), ("restore", [SERVER, NODE], tree), ("edit", [SERVER, NODE], tree)]:
+            for page, failure, _ in self.each(name, *args):
+                self.assertRedirects(page, back, fetch_redirect_response=False)
+            for page, failure, _ in self.each(name, *args, HTTP_X_REQUESTED_WITH="XMLHttpRequest"):
+                self.assertEqual((page.status_code, page["X-Horizon-Location"]), (200, back))
+
+    def test_an_open_page_gets_the_status_and_nothing_else(self):
+        for name in ("state", "picture"):
+            for page, _, status in self.each(name, SERVER):
+                self.assertEqual((page.status_code, page.content), (status, b""))
+
+
 class ServiceTest(helpers.TestCase):
     def test_the_service_is_asked_with_the_token_of_whoever_is_logged_in(self):
         self.request.user.service_catalog.append(ENTRY)
@@ -199,7 +273,7 @@ class TabTest(Catalogued, helpers.TestCase):
 
     def test_without_the_service_the_tab_says_so(self):
         self.service.get_server_tree = mock.Mock(side_effect=exceptions.HttpException("away"))
-        with mock.patch("horizon.exceptions.handle") as told:
+        with mock.patch("horizon.messages.error") as told:
             self.assertIn("cannot be shown", loader.render_to_string("server_snapshots/_tree.html", self.tab()))
         self.assertEqual(told.call_args.args[1], "away")
 

@@ -37,13 +37,15 @@ pub async fn guard(app: &App, id: ServerId, deletion_was_told: bool) -> Result<O
     };
     let heads = heads(&tree.layers, |backend| app.drivers.placement(backend) == Placement::Named);
     let server = if_found(app.compute.server(id).await)?;
-    let actions = match needs_actions(server.as_ref()) {
+    let actions = match server.as_ref().is_some_and(needs_actions) {
         true => if_found(app.compute.actions(id).await)?.unwrap_or_default(),
         false => vec![],
     };
+    let was_deleted = server.is_none() && app.compute.was_deleted(id).await?;
     let mut it = Situation { tree, server, actions, heads };
     let mut verdict = decide(Seen {
         server: it.server.as_ref(),
+        was_deleted,
         actions: &it.actions,
         heads: &it.heads,
         deletion_was_told,

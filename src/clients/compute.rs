@@ -34,6 +34,8 @@ pub trait Compute: Send + Sync {
     async fn image_name(&self, image_id: &str) -> Result<Option<String>>;
     /// What was done to it, newest first, at most 100.
     async fn actions(&self, id: ServerId) -> Result<Vec<ServerAction>>;
+    /// Whether it was deleted, and Nova has kept its row.
+    async fn was_deleted(&self, id: ServerId) -> Result<bool>;
     /// Puts Nova's lock on, with a reason.
     async fn lock(&self, id: ServerId, reason: &str) -> Result<()>;
     /// Takes Nova's lock off.

@@ -152,6 +152,12 @@ impl Compute for Nova {
         Ok(body.into_actions())
     }
 
+    async fn was_deleted(&self, id: ServerId) -> Result<bool> {
+        let call = self.session.get(Service::Compute, &["servers"]).query("all_tenants", "1").query("deleted", "true");
+        let found: ServersBody = call.query("uuid", id.to_string()).fetch().await?;
+        Ok(found.servers.iter().any(|server| server.id == id))
+    }
+
     async fn lock(&self, id: ServerId, reason: &str) -> Result<()> {
         self.act(id, json!({"lock": {"locked_reason": reason}})).await
     }

@@ -50,7 +50,8 @@ impl HeadGiveback {
     async fn give(&self, cx: &StepContext<'_>) -> Result<()> {
         let tree = cx.tree().await?;
         // Nova may have begun something that needs the name to be free.
-        let heads: Vec<_> = self.params.heads.iter().map(|layer| Head { layer: *layer, taken: true }).collect();
+        let role = |id: &LayerId| tree.layer(*id).is_ok_and(|layer| layer.role == LayerRole::Taken);
+        let heads: Vec<_> = self.params.heads.iter().map(|id| Head { layer: *id, taken: role(id) }).collect();
         if !matches!(decide_now(cx, &tree, &heads, false).await?, Verdict::GiveBack | Verdict::LookAtNames) {
             return Err(Error::conflict("Nova is at work on the server."));
         }

@@ -130,9 +130,18 @@ pub(super) async fn decide_now(
     let id = cx.operation.server_id;
     let server = if_found(cx.world.compute.server(id).await)?;
     let actions = if_found(cx.world.compute.actions(id).await)?.unwrap_or_default();
+    let was_deleted = server.is_none() && cx.world.compute.was_deleted(id).await?;
     let rebuild_seen = tree.record.rebuild_seen.as_deref();
     let at = clock::now();
-    Ok(decide(Seen { server: server.as_ref(), actions: &actions, heads, deletion_was_told, rebuild_seen, at }))
+    Ok(decide(Seen {
+        server: server.as_ref(),
+        was_deleted,
+        actions: &actions,
+        heads,
+        deletion_was_told,
+        rebuild_seen,
+        at,
+    }))
 }
 
 #[async_trait]

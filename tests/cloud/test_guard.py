@@ -119,6 +119,21 @@ def test_a_shelved_server_comes_back_with_its_bytes_and_its_tree(guard, cloud):
     server.stop()
 
 
+def test_a_shelved_server_that_is_deleted_leaves_its_tree(guard, cloud):
+    """Nova deletes it without any host, and lists no such action."""
+    only_in_the_soak(guard)
+    project = cloud.project()
+    server, client = captured(guard, project)
+    server.act('shelve')
+    server.is_('SHELVED_OFFLOADED')
+    kept(guard, client, server, 'before shelving')
+    server.delete()
+    wait('Ratoon to know', lambda: client.server(server)['deleted_at'])
+    assert {node['name'] for node in client.tree(server)['nodes']} == {'s0', 's1', 's2', 'before shelving'}
+    client.delete_tree(server)
+    orphans.none_are_left(guard, project, [server], [])
+
+
 def test_the_tree_of_a_deleted_server_goes_when_its_time_is_over(guard, cloud):
     only_in_the_soak(guard)
     project = cloud.project()

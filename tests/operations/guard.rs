@@ -474,6 +474,22 @@ async fn servers_of_which_nova_knows_nothing_keep_their_disks() {
     assert!(lab.tree().await.record.deleted_at.is_none());
 }
 
+/// Nova notes no action where no host has a part in it.
+#[tokio::test]
+async fn a_shelved_server_that_is_deleted_leaves_its_tree() {
+    for told in BOTH {
+        let lab = captured().await;
+        lab.cloud.nova_begins(lab.server, "shelve", "shelving_offloading").unwrap();
+        notice(&lab, told).await;
+        lab.cloud.nova_offloads(lab.server);
+        swept(&lab).await;
+        lab.cloud.nova_deletes(lab.server);
+        notice(&lab, told).await;
+        assert!(lab.tree().await.record.deleted_at.is_some(), "{told:?}");
+        assert_eq!(lab.tree().await.forest.nodes.len(), 2, "{told:?}: the snapshot, and the disk that was shelved");
+    }
+}
+
 #[tokio::test]
 async fn a_guest_that_runs_on_though_its_server_was_deleted_keeps_its_disk_until_it_ends() {
     let lab = captured().await;

@@ -2,7 +2,6 @@
 
 from django.utils.translation import gettext_lazy as _
 
-from horizon import exceptions
 from horizon import forms
 from horizon import messages
 
@@ -19,10 +18,10 @@ class ActForm(forms.SelfHandlingForm):
         try:
             self.ask(api.client(request), data)
         except Exception as error:
-            if getattr(error, "status_code", None) in (400, 403, 404, 409, 413):
+            if api.refused(error):
                 self.api_error(api.words(error))
-                return False
-            exceptions.handle(request, api.words(error))
+            else:
+                api.handle(request, error)
             return False
         messages.success(request, self.begun)
         return True
@@ -77,10 +76,15 @@ class EditForm(ActForm):
     begun = _("The snapshot was changed.")
 
     def ask(self, client, data):
-        changes = {"name": data["name"], "description": data["description"], "is_protected": data["protected"]}
-        if data["protected"]:
+        # A name keeps a safety snapshot for good, and a reason says anew who protects: what was not touched is not sent.
+        changed = set(self.changed_data)
+        changes = {field: data[field] for field in ("name", "description") if field in changed}
+        if "protected" in changed or data["protected"] and "protected_reason" in changed:
+            changes["is_protected"] = data["protected"]
+        if changes.get("is_protected"):
             changes["protected_reason"] = data["protected_reason"]
-        client.update_snapshot(data["id"], **changes)
+        if changes:
+            client.update_snapshot(data["id"], **changes)
 
 
 class RestoreForm(PlannedForm):

@@ -1,6 +1,5 @@
 from django.utils.translation import gettext_lazy as _
 
-from horizon import exceptions
 from horizon import tabs
 from openstack import exceptions as sdk_exceptions
 
@@ -23,7 +22,7 @@ class TreeTab(tabs.Tab):
         try:
             return views.picture(request, instance)
         except sdk_exceptions.NotFoundException:
-            return views.picture_of(instance, {})  # the instance is there; the service has not met it yet
+            return views.picture_of(request, instance, {})  # the instance is there; the service has not met it yet
         except Exception as error:
-            exceptions.handle(request, api.words(error))
+            api.handle(request, error)
             return {"failed": True}

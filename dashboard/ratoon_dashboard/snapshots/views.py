@@ -1,14 +1,16 @@
 """What the panel shows. Acts are in forms.py; where things stand in a picture, in layout.py and svg.py."""
 
+from django.http import HttpResponse
 from django.http import JsonResponse
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from django.views import generic
 
-from horizon import exceptions
 from horizon import forms
 from horizon import tables
 from horizon import views
+from horizon.utils import functions
 from horizon.utils.memoized import memoized_method
 
 from ratoon_dashboard import api
@@ -26,12 +28,15 @@ def picture(request, server_id):
     client = api.client(request)
     tree = client.get_server_tree(server_id)
     operation = client.get_operation(tree["operation_id"]) if tree.get("operation_id") else None
-    return picture_of(server_id, tree, operation)
+    return picture_of(request, server_id, tree, operation)
 
 
-def picture_of(server_id, tree, operation=None):
+def picture_of(request, server_id, tree, operation=None):
+    timezone.activate(functions.get_timezone(request))  # Horizon does so for whole pages only
     places = layout.of(tree)
     return {
+        "may": api.may(request),
+        "count": sum(not node["hidden"] for node in tree.get("nodes") or []),
         "server_id": str(server_id),
         # What stands below it is written in the page, row by row: a lookup each would be most of what a large tree costs.
         "address": reverse(f"{PANEL}:tree", args=[server_id]),
@@ -51,7 +56,7 @@ class IndexView(tables.DataTableView):
         try:
             return list(api.client(self.request).servers())
         except Exception as error:
-            exceptions.handle(self.request, api.words(error))
+            api.handle(self.request, error)
             return []
 
 
@@ -64,11 +69,23 @@ class TreeView(views.HorizonTemplateView):
         try:
             context.update(picture(self.request, self.kwargs["server_id"]))
         except Exception as error:
-            exceptions.handle(self.request, api.words(error), redirect=reverse(f"{PANEL}:index"))
+            api.handle(self.request, error, redirect=reverse(f"{PANEL}:index"))
         return context
 
 
-class PictureView(generic.TemplateView):
+class Quietly:
+    """Asked by the script of an open page, which leaves everything as it is when it gets no answer."""
+
+    def dispatch(self, request, *args, **kwargs):
+        try:
+            return super().dispatch(request, *args, **kwargs)
+        except Exception as error:
+            if not api.refused(error):
+                raise
+            return HttpResponse(status=api.status(error) or 503)
+
+
+class PictureView(Quietly, generic.TemplateView):
     """The picture alone, for a page that is open when the tree changes."""
 
     template_name = "server_snapshots/_tree.html"
@@ -77,7 +94,7 @@ class PictureView(generic.TemplateView):
         return super().get_context_data(**picture(self.request, self.kwargs["server_id"]))
 
 
-class StateView(generic.View):
+class StateView(Quietly, generic.View):
     """Whether an open page is still true, and how far the operation is."""
 
     def get(self, request, server_id):
@@ -103,8 +120,9 @@ class SnapshotView(views.HorizonTemplateView):
         context = super().get_context_data(**kwargs)
         try:
             context["snapshot"] = api.client(self.request).get_snapshot(str(self.kwargs["id"]))
+            context["may"] = api.may(self.request)
         except Exception as error:
-            exceptions.handle(self.request, api.words(error), redirect=_tree_url(self.kwargs))
+            api.handle(self.request, error, redirect=_tree_url(self.kwargs))
         return context
 
 
@@ -116,7 +134,6 @@ class ActView(forms.ModalFormView):
     """A form over one thing of a server's tree; what it would do is asked before it is shown."""
 
     template_name = "server_snapshots/act.html"
-    act = ""
     #: whether the service is asked for a plan first
     plans = False
 
@@ -140,25 +157,28 @@ class ActView(forms.ModalFormView):
         try:
             return self.form_class.plan(api.client(self.request), self.kwargs)
         except Exception as error:
-            exceptions.handle(self.request, api.words(error), redirect=_tree_url(self.kwargs))
+            api.handle(self.request, error, redirect=_tree_url(self.kwargs))
 
     def get_context_data(self, **kwargs):
-        context = super().get_context_data(**kwargs)
-        context.update(plan=self.get_plan(), act=self.act, submit_url=self.submit_url, cancel_url=self.get_success_url())
-        return context
+        return {**super().get_context_data(**kwargs), "plan": self.get_plan(), "cancel_url": self.get_success_url()}
+
+    def form_invalid(self, form):
+        if self.get_plan():  # what is agreed to next is the plan that is shown next
+            form.data = {**form.data.dict(), "tree_generation": self.get_plan()["tree_generation"]}
+        return super().form_invalid(form)
 
 
 class CreateView(ActView):
     form_class = acts.CreateForm
     form_id = "create_server_snapshot"
-    act = page_title = submit_label = _("Take Snapshot")
+    page_title = submit_label = _("Take Snapshot")
     plans = True
 
 
 class EditView(ActView):
     form_class = acts.EditForm
     form_id = "edit_server_snapshot"
-    act = page_title = _("Edit Snapshot")
+    page_title = _("Edit Snapshot")
     submit_label = _("Save Changes")
 
     def get_initial(self):
@@ -166,7 +186,7 @@ class EditView(ActView):
         try:
             snapshot = api.client(self.request).get_snapshot(initial["id"])
         except Exception as error:
-            exceptions.handle(self.request, api.words(error), redirect=_tree_url(self.kwargs))
+            api.handle(self.request, error, redirect=_tree_url(self.kwargs))
         initial.update(
             name=snapshot.name,
             description=snapshot.description,
@@ -179,52 +199,52 @@ class EditView(ActView):
 class RestoreView(ActView):
     form_class = acts.RestoreForm
     form_id = "restore_server_snapshot"
-    act = page_title = submit_label = _("Restore Snapshot")
+    page_title = submit_label = _("Restore Snapshot")
     plans = True
 
 
 class DeleteView(ActView):
     form_class = acts.DeleteForm
     form_id = "delete_server_snapshot"
-    act = page_title = submit_label = _("Delete Snapshot")
+    page_title = submit_label = _("Delete Snapshot")
     plans = True
 
 
 class DeleteSubtreeView(ActView):
     form_class = acts.DeleteSubtreeForm
     form_id = "delete_server_snapshot_subtree"
-    act = page_title = submit_label = _("Delete With All That Grew From It")
+    page_title = submit_label = _("Delete With All That Grew From It")
     plans = True
 
 
 class DeleteTreeView(ActView):
     form_class = acts.DeleteTreeForm
     form_id = "delete_server_snapshot_tree"
-    act = page_title = submit_label = _("Delete All Snapshots")
+    page_title = submit_label = _("Delete All Snapshots")
     plans = True
 
 
 class RenameBranchView(ActView):
     form_class = acts.RenameBranchForm
     form_id = "rename_server_snapshot_branch"
-    act = page_title = submit_label = _("Rename Branch")
+    page_title = submit_label = _("Rename Branch")
 
 
 class RestoreBranchView(ActView):
     form_class = acts.RestoreBranchForm
     form_id = "restore_server_snapshot_branch"
-    act = page_title = submit_label = _("Restore Branch")
+    page_title = submit_label = _("Restore Branch")
     plans = True
 
 
 class DeleteBranchView(ActView):
     form_class = acts.DeleteBranchForm
     form_id = "delete_server_snapshot_branch"
-    act = page_title = submit_label = _("Delete Branch")
+    page_title = submit_label = _("Delete Branch")
     plans = True
 
 
 class CancelView(ActView):
     form_class = acts.CancelForm
     form_id = "cancel_server_snapshot_operation"
-    act = page_title = submit_label = _("Cancel Operation")
+    page_title = submit_label = _("Cancel Operation")

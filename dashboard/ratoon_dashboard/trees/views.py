@@ -2,7 +2,6 @@ import itertools
 
 from django.utils.translation import gettext_lazy as _
 
-from horizon import exceptions
 from horizon import tables
 
 from ratoon_dashboard import api
@@ -27,5 +26,5 @@ class IndexView(tables.MultiTableView):
         try:
             return what(api.client(self.request))
         except Exception as error:
-            exceptions.handle(self.request, api.words(error))
+            api.handle(self.request, error)
             return []

@@ -104,14 +104,8 @@ pub fn newest_replacing(actions: &[ServerAction]) -> Option<&ServerAction> {
 
 /// Whether [`decide`] depends on Nova's list of actions.
 #[must_use]
-pub fn needs_actions(server: Option<&ServerFacts>) -> bool {
-    server.is_none_or(|server| server.task_state.as_deref().is_none_or(|task| task.starts_with("rebuild")))
-}
-
-/// Whether Nova says that a server which it no longer shows was deleted. It keeps the actions of deleted servers; one of which
-/// it knows nothing at all may be in another database, or another region, than the one that is asked.
-fn was_deleted(actions: &[ServerAction]) -> bool {
-    actions.iter().any(|action| matches!(action.action.as_str(), "delete" | "forceDelete"))
+pub fn needs_actions(server: &ServerFacts) -> bool {
+    server.task_state.as_deref().is_none_or(|task| task.starts_with("rebuild"))
 }
 
 /// Whether Nova has been asked to delete the server, is at it, and has not noted that it failed.
@@ -119,9 +113,12 @@ fn was_deleted(actions: &[ServerAction]) -> bool {
 /// A server that awaits the confirmation of a resize is confirmed first, which ends the task `deleting`; its disks are removed
 /// without any task (`compute/api.py::_confirm_resize_on_deleting`, Zed). Other acts may come in between: Nova itself asks for
 /// a stop when it sees that the guest has ended.
-fn is_being_deleted(actions: &[ServerAction], at: DateTime<Utc>) -> bool {
-    let newest = actions.iter().find(|action| matches!(action.action.as_str(), "delete" | "forceDelete" | "restore"));
-    newest.is_some_and(|action| action.action != "restore" && is_under_way(action, at))
+fn is_being_deleted(seen: &Seen<'_>) -> bool {
+    let of_deletion = |it: &&ServerAction| matches!(it.action.as_str(), "delete" | "forceDelete" | "restore");
+    seen.actions.iter().find(of_deletion).is_some_and(|newest| {
+        let is_told = seen.deletion_was_told && !newest.failed; // a host may take long until it begins
+        newest.action != "restore" && (is_told || is_under_way(newest, seen.at))
+    })
 }
 
 /// Whether Nova may be between the confirmation of a resize and the deletion that it is confirmed for: it has no task then, and
@@ -146,12 +143,16 @@ const REBUILD_IS_NEW: TimeDelta = TimeDelta::minutes(10);
 pub struct Seen<'a> {
     /// `None` = Nova does not show it.
     pub server: Option<&'a ServerFacts>,
-    /// What was done to it, newest first.
+    /// Whether Nova says of a server that it does not show that it was deleted. One of which it knows nothing may be in another
+    /// database, or another region, than the one that is asked. Its actions do not tell: of a deletion without a host (of a shelved
+    /// server, or while its host is down) Nova lists none (`compute/api.py::_delete`, Zed).
+    pub was_deleted: bool,
+    /// What was done to it, newest first; read where [`needs_actions`] says so.
     pub actions: &'a [ServerAction],
     /// Its disks that take their place by name.
     pub heads: &'a [Head],
     /// A notification says that the deletion has begun, where Nova's own answer cannot: the reclaim of a soft-deleted server
-    /// has no task state.
+    /// has no task state, nor has the deletion of one that awaited the confirmation of a resize.
     pub deletion_was_told: bool,
     /// The request of the last rebuild that was dealt with.
     pub rebuild_seen: Option<&'a str>,
@@ -165,7 +166,7 @@ pub fn decide(seen: Seen<'_>) -> Verdict {
     let Seen { actions, heads, deletion_was_told, .. } = seen;
     let taken = heads.iter().any(|head| head.taken);
     let Some(server) = seen.server else {
-        return if taken || was_deleted(actions) { Verdict::Retire(Removing::Deleting) } else { Verdict::Unknown };
+        return if taken || seen.was_deleted { Verdict::Retire(Removing::Deleting) } else { Verdict::Unknown };
     };
     let is_new = |rebuild: &ServerAction| {
         seen.rebuild_seen != Some(rebuild.request_id.as_str())
@@ -192,9 +193,7 @@ pub fn decide(seen: Seen<'_>) -> Verdict {
         None if server.status.as_str() == "SOFT_DELETED" && deletion_was_told => take(Removing::Deleting),
         // Until it has removed the disks Nova shows no task.
         None if server.status.as_str() == "SOFT_DELETED" && taken => Verdict::Leave("Nova is reclaiming it"),
-        None if server.status.as_str() != "SOFT_DELETED" && is_being_deleted(actions, seen.at) => {
-            take(Removing::Deleting)
-        }
+        None if server.status.as_str() != "SOFT_DELETED" && is_being_deleted(&seen) => take(Removing::Deleting),
         None if taken && was_just_confirmed(actions, seen.at) => Verdict::Leave("Nova may be about to delete it"),
         None => Verdict::LookAtNames,
     }

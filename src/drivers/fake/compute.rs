@@ -84,6 +84,10 @@ impl Compute for FakeCloud {
         self.call("image_name", |state| Ok(state.glance.get(image_id).cloned())).await
     }
 
+    async fn was_deleted(&self, id: ServerId) -> Result<bool> {
+        self.call("was_deleted", |state| Ok(state.servers_gone.contains_key(&id))).await
+    }
+
     async fn actions(&self, id: ServerId) -> Result<Vec<ServerAction>> {
         self.call("actions", |state| {
             let actions = match state.servers_gone.get(&id) {

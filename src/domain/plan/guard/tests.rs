@@ -38,7 +38,8 @@ fn head(taken: bool) -> Head {
 }
 
 fn judge(server: Option<&ServerFacts>, actions: &[ServerAction], heads: &[Head], deletion_was_told: bool) -> Verdict {
-    decide(Seen { server, actions, heads, deletion_was_told, rebuild_seen: None, at: clock::now() })
+    let was_deleted = actions.iter().any(|action| action.action == "delete");
+    decide(Seen { server, was_deleted, actions, heads, deletion_was_told, rebuild_seen: None, at: clock::now() })
 }
 
 #[test]
@@ -97,7 +98,7 @@ fn the_head_of_a_server_whose_resize_nova_has_confirmed_to_delete_it_is_taken_an
         (vec![action("delete"), action("resize")], true),
         (vec![action("stop"), action("delete"), action("confirmResize")], true),
         (vec![failed, action("resize")], false),
-        (vec![long_ago], false),
+        (vec![long_ago.clone()], false),
         (vec![action("restore"), action("delete")], false),
         (vec![action("delete"), action("restore"), action("delete")], true),
     ] {
@@ -107,6 +108,8 @@ fn the_head_of_a_server_whose_resize_nova_has_confirmed_to_delete_it_is_taken_an
         assert_eq!(judge(Some(&confirmed), &actions, &[head(false)], false), expected, "{actions:?}");
         assert_eq!(judge(Some(&deleted_softly), &actions, &[head(false)], false), Verdict::LookAtNames, "{actions:?}");
     }
+    let told = judge(Some(&confirmed), &[action("confirmResize"), long_ago], &[head(false)], true);
+    assert_eq!(told, Verdict::TakeOver(Removing::Deleting), "its host was slow to begin, and has begun now");
 }
 
 #[test]
@@ -219,6 +222,7 @@ fn a_rebuild_of_long_ago_is_no_reason_to_take_a_head() {
         let heads = [head(false)];
         let found = decide(Seen {
             server: Some(&server),
+            was_deleted: false,
             actions: &[begun],
             heads: &heads,
             deletion_was_told: false,
