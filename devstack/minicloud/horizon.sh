@@ -12,7 +12,19 @@ horizon_command() {
         --wsgi-file /usr/share/openstack-dashboard/wsgi.py
 }
 
+# What runs is what lies here: Horizon reads code and templates once.
+horizon_refresh() {
+    local version
+    version=$(find "$CHECKOUT/dashboard/ratoon_dashboard" "$CHECKOUT/client/ratoonclient" -type f ! -name '*.pyc' -print0 | sort -z | xargs -0 cksum | cksum)
+    if [ "$version" != "$(cat "$DONE/horizon-version" 2>/dev/null)" ]; then
+        ! alive horizon || halt horizon
+        echo "$version" >"$DONE/horizon-version"
+    fi
+}
+
+# Without its packages there is no place for them; and while these are set up, our panel could not be found.
 horizon_files() {
+    packages_installed || return 0
     cp "$CONF/horizon_settings.py" "$HORIZON_LOCAL/local_settings.d/_9999_minicloud.py"
     cp "$PANEL"/enabled/_*_server_snapshots.py "$HORIZON_LOCAL/enabled/"
     cp "$PANEL"/local_settings.d/_*_server_snapshots_policy.py "$HORIZON_LOCAL/local_settings.d/"

@@ -38,6 +38,7 @@ install_packages() {
     local policy=/usr/sbin/policy-rc.d rc=0
     # Nothing may start by itself: we run every daemon. A policy that is already there is not ours to change.
     [ -e "$policy" ] || { printf '#!/bin/sh\n# by ratoon minicloud\nexit 101\n' >"$policy"; chmod +x "$policy"; }
+    remove_horizon_files
     preseed | debconf-set-selections
     dpkg --configure -a                      # an earlier up may have been killed in the middle
     apt-get update && install_wanted || rc=$?

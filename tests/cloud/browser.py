@@ -7,7 +7,6 @@ from selenium import webdriver
 from selenium.common import exceptions
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
-from selenium.webdriver.support.ui import Select
 
 from cloud import wait
 
@@ -46,19 +45,16 @@ class Browser:
 
     # Looking
 
-    def find(self, selector, text=None, within=None):
-        """What can be seen, by CSS, and by its text if that is given; an empty list if there is none."""
+    def find(self, selector, text=None):
+        """What can be seen, by CSS or by XPath, and by its text if that is given; an empty list if there is none."""
         with contextlib.suppress(exceptions.StaleElementReferenceException):  # the page is being drawn anew
-            found = (within or self.driver).find_elements(By.CSS_SELECTOR, selector)
+            found = self.driver.find_elements(By.XPATH if selector.startswith('//') else By.CSS_SELECTOR, selector)
             return [one for one in found if one.is_displayed() and (text is None or text in one.text)]
         return []
 
     def see(self, selector, text=None, patience=60):
         """Waits until it can be seen."""
         return wait(f'"{text or ""}" in {selector} at {self.driver.current_url}', lambda: self.find(selector, text), patience)[0]
-
-    def text(self, selector='body'):
-        return self.driver.find_element(By.CSS_SELECTOR, selector).text
 
     def complaints(self):
         """What the page has said to the console about itself; not what others' pages say."""
@@ -71,20 +67,17 @@ class Browser:
         field.clear()
         field.send_keys(words)
 
-    def choose(self, selector, value):
-        Select(self.driver.find_element(By.CSS_SELECTOR, selector)).select_by_value(value)
-
-    def press(self, selector, text=None, within=None):
+    def press(self, selector, text=None, pointing_at=None):
+        """Presses what can be seen, if need be only where one points at something else."""
         def pressed():
             with contextlib.suppress(exceptions.StaleElementReferenceException, exceptions.ElementClickInterceptedException,
                                      exceptions.ElementNotInteractableException):
-                for one in self.find(selector, text, within)[:1]:
+                for one in self.find(pointing_at)[:1] if pointing_at else ():
+                    ActionChains(self.driver).move_to_element(one).perform()
+                for one in self.find(selector, text)[:1]:
                     one.click()
                     return True
         wait(f'"{text or ""}" in {selector} to be pressed at {self.driver.current_url}', pressed, 60)
-
-    def point_at(self, element):
-        ActionChains(self.driver).move_to_element(element).perform()
 
     def size(self, size):
         self.driver.set_window_size(*size)
@@ -93,4 +86,8 @@ class Browser:
         """For the documentation."""
         if PICTURES:
             pathlib.Path(PICTURES).mkdir(parents=True, exist_ok=True)
-            self.driver.save_screenshot(f'{PICTURES}/{name}.png')
+            self.keep(f'{PICTURES}/{name}.png')
+
+    def keep(self, path):
+        """What is to be seen, as a picture."""
+        self.driver.save_screenshot(str(path))

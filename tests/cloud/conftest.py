@@ -60,6 +60,7 @@ def spread(items):
 @pytest.hookimpl(hookwrapper=True, tryfirst=True)
 def pytest_runtest_makereport(item):
     report = (yield).get_result()
+    item.has_failed = report.failed
     if report.failed and (service := getattr(item, 'funcargs', {}).get('service')):
         report.sections.append(('the end of the log of Ratoon', service.tail(60)))
 

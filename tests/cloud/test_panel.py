@@ -4,7 +4,7 @@ import re
 import pytest
 
 from browser import PHONE, Browser
-from cloud import wait
+from cloud import STATE, Refused, wait
 from proof import boot, trails
 from service import Process
 
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.alone  # Horizon finds Ratoon by the catalog, of which 
 @pytest.fixture(scope='module')
 def panel(directory, catalog):
     """The Ratoon that Horizon finds."""
-    process = Process(directory / 'panel').start()
+    process = Process(directory / 'panel', sweep=3600).start()  # nothing begins that nobody has asked for
     process.register()
     yield process
     process.stop()
@@ -33,40 +33,49 @@ def captured(panel, cloud):
 @pytest.fixture
 def browser(request):
     browser = Browser()
-    yield browser
-    if getattr(request.node, 'failed', True):
-        browser.picture('last-seen')
-    browser.end()
+    try:
+        yield browser
+        if getattr(request.node, 'has_failed', False):
+            browser.keep(STATE / 'log' / 'panel-last-seen.png')
+    finally:
+        browser.end()
 
 
-def rows(browser, name):
-    """The lines of the snapshots of that name; there should be one."""
-    return [line for line in browser.find('.snapshot-tree-rows li.snapshot', name) if line.text.splitlines()[0] == name]
+LINE = "//li[contains(concat(' ', @class, ' '), ' snapshot ')][a[contains(@class, 'name')][normalize-space()='{}']]"
 
 
-def row(browser, name):
-    return wait(f'the snapshot {name}', lambda: rows(browser, name))[0]
+def line(name):
+    """Where the snapshot of that name stands in the picture."""
+    return LINE.format(name)
 
 
 def act(browser, name, word):
     """Presses one of the acts of a snapshot, which are shown where one points."""
-    line = row(browser, name)
-    browser.point_at(line)
-    browser.press('a', word, within=line)
-    browser.see('.modal-body form, form .modal-body')
+    browser.press(f"{line(name)}//a[normalize-space()='{word}']", pointing_at=line(name))
+    browser.see('.modal-body')
 
 
 def agree(browser):
     browser.press('.modal-footer input[type=submit]')
 
 
-def is_done(browser, client, server):
+def is_done(browser, client, server, begun):
     """Waits until what was agreed to has been done, and the page has told so by itself."""
-    browser.see('.alert-success')
-    wait('the operation to end', lambda: client.server(server)['operation_id'] is None)
-    generation = str(client.tree(server)['tree_generation'])
-    wait('the page to show it', lambda: browser.find(f'.snapshot-tree[data-generation="{generation}"]')
-         and not browser.find('.snapshot-tree-operation'))
+    def shows_the_end():
+        tree = client.tree(server)
+        return tree['operation_id'] is None and tree['tree_generation'] > begun and browser.find(
+            f'.snapshot-tree[data-generation="{tree["tree_generation"]}"]') and not browser.find('.snapshot-tree-operation')
+    wait('the page to show the end of it', shows_the_end)
+
+
+def done(browser, client, server):
+    """Agrees, and waits for the end."""
+    try:
+        begun = client.tree(server)['tree_generation']
+    except Refused:  # it has none yet
+        begun = 0
+    agree(browser)
+    is_done(browser, client, server, begun)
 
 
 def test_a_tenant_captures_restores_branches_switches_and_deletes(panel, cloud, browser):
@@ -83,25 +92,24 @@ def test_a_tenant_captures_restores_branches_switches_and_deletes(panel, cloud, 
     browser.press('a', 'Take Snapshot')
     browser.type('#id_name', 'fresh')
     browser.picture('create')
-    agree(browser)
-    is_done(browser, client, server)
-    row(browser, 'fresh')
+    done(browser, client, server)
+    browser.see(line('fresh'))
     fresh = trails(server)
 
     server.ticking()
     browser.press('a', 'Take Snapshot')
     browser.type('#id_name', 'upgraded')
-    agree(browser)
-    is_done(browser, client, server)
-    row(browser, 'upgraded')
+    done(browser, client, server)
+    browser.see(line('upgraded'))
 
     act(browser, 'fresh', 'Restore')
     browser.see('.snapshot-plan', 'is stopped meanwhile')
     browser.picture('restore-plan')
+    begun = client.tree(server)['tree_generation']
     agree(browser)
     browser.see('.snapshot-tree-operation')
     browser.picture('restore-under-way')
-    is_done(browser, client, server)
+    is_done(browser, client, server, begun)
     server.came_up()
     node = next(node for node in client.tree(server)['nodes'] if node['name'] == 'fresh')
     assert client.tree(server)['current_snapshot_id'] == node['id']
@@ -110,8 +118,7 @@ def test_a_tenant_captures_restores_branches_switches_and_deletes(panel, cloud, 
 
     browser.press('.snapshot-tree-branches li a', 'Restore')
     browser.see('.snapshot-plan')
-    agree(browser)
-    is_done(browser, client, server)
+    done(browser, client, server)
     server.came_up()
     tree = client.tree(server)
     assert [branch['name'] for branch in tree['branches'] if branch['id'] == tree['current_branch_id']] == ['main']
@@ -119,9 +126,8 @@ def test_a_tenant_captures_restores_branches_switches_and_deletes(panel, cloud, 
     act(browser, 'upgraded', 'Delete')
     browser.see('.snapshot-plan')
     browser.picture('delete-plan')
-    agree(browser)
-    is_done(browser, client, server)
-    assert not rows(browser, 'upgraded') and rows(browser, 'fresh')
+    done(browser, client, server)
+    assert not browser.find(line('upgraded')) and browser.find(line('fresh'))
     assert browser.complaints() == []
 
 

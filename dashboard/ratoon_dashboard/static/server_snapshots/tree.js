@@ -4,7 +4,8 @@
   if (window.serverSnapshotTree) { return; }  // a tab that is opened twice
   window.serverSnapshotTree = true;
   const LOOK_MS = 2000, REST_MS = 15000;
-  let timer = null;
+  const AWAY_MS = 10 * 60 * 1000;  // each look lengthens the session: who is away shall be logged out
+  let timer = null, lastSign = Date.now();
 
   function tree() { return document.getElementById('snapshot-tree'); }
 
@@ -31,14 +32,24 @@
 
   async function draw() {
     const place = tree();
-    const focused = document.activeElement && document.activeElement.dataset.id;
     const text = await (await ask(place.dataset.picture)).text();
     const fresh = new DOMParser().parseFromString(text, 'text/html').getElementById('snapshot-tree');
+    const focused = way(place, document.activeElement);
+    // The same element stays: a screen reader announces what changes in it.
+    const [told, tells] = [place, fresh].map(function (one) { return one.querySelector('.snapshot-tree-operation'); });
+    told.innerHTML = tells.innerHTML;
+    told.hidden = tells.hidden;
+    tells.replaceWith(told);
     place.replaceWith(fresh);
-    if (focused) {
-      const row = fresh.querySelector('li[data-id="' + focused + '"]');
-      if (row) { row.focus(); }
-    }
+    const again = focused && fresh.querySelector(focused);
+    if (again) { again.focus(); }
+  }
+
+  // How to find the same thing in the next picture.
+  function way(place, element) {
+    if (!element || !place.contains(element)) { return null; }
+    if (element.getAttribute('href')) { return '[href="' + element.getAttribute('href') + '"]'; }
+    return element.dataset.id ? 'li[data-id="' + element.dataset.id + '"]' : element.classList.contains('here') ? 'li.here' : null;
   }
 
   async function look() {
@@ -46,7 +57,7 @@
     if (!place) { return; }  // another page, or another tab of it
     let next = REST_MS;
     try {
-      if (!document.hidden) {
+      if (!document.hidden && (place.dataset.operation || Date.now() - lastSign < AWAY_MS)) {
         const state = await (await ask(place.dataset.state)).json();
         const operation = state.operation ? state.operation.id : '';
         if (String(state.generation) !== place.dataset.generation || operation !== place.dataset.operation) { await draw(); }
@@ -58,6 +69,10 @@
     }
     again(next);
   }
+
+  ['keydown', 'pointerdown', 'pointermove', 'focusin'].forEach(function (sign) {
+    document.addEventListener(sign, function () { lastSign = Date.now(); }, { passive: true });
+  });
 
   document.addEventListener('keydown', function (event) {
     const row = event.target.closest && event.target.closest('.snapshot-tree-rows li');
