@@ -57,8 +57,11 @@ def words(error):
 
 def refused(error):
     """Whether it is the service's answer, or that it gives none; not that the session is over, which is Horizon's to tell."""
-    failed = isinstance(error, (sdk_exceptions.SDKException, ks_exceptions.ClientException))
-    return failed and status(error) != 401
+    return failed(error) and status(error) != 401
+
+
+def failed(error):
+    return isinstance(error, (sdk_exceptions.SDKException, ks_exceptions.ClientException))
 
 
 def status(error):

@@ -8,6 +8,7 @@ use ratoon::domain::operation::{EventKind, OperationStatus};
 use ratoon::drivers::fake::SECTORS;
 use ratoon::drivers::fake::faults::{Harm, When, Which};
 use ratoon::error::Kind;
+use ratoon::ids::OperationId;
 use ratoon::operations::Verdict;
 
 use crate::lab::Lab;
@@ -312,15 +313,21 @@ async fn the_guard_waits_for_an_operation_and_acts_when_it_has_ended() {
     assert!(lab.tree().await.record.deleted_at.is_some());
 }
 
-/// Nova confirms a resize before it deletes the server, and shows no task in between.
-#[tokio::test]
-async fn a_deletion_that_is_told_while_the_disk_is_given_back_is_not_missed() {
+/// Nova confirms a resize before it deletes the server, and shows no task in between: what was taken is about to go back. With
+/// what the disks held, and the operation.
+async fn being_given_back() -> (Lab, Vec<u64>, OperationId) {
     let lab = captured().await;
     let last = disk_bytes(&lab);
     lab.cloud.nova_begins(lab.server, "resize", "deleting").unwrap();
     hear(&lab).await;
     lab.cloud.edit_server(lab.server, |facts| facts.task_state = None);
     let back = guard(&lab.app, lab.server, false).await.unwrap().unwrap();
+    (lab, last, back)
+}
+
+#[tokio::test]
+async fn a_deletion_that_is_told_while_the_disk_is_given_back_is_not_missed() {
+    let (lab, last, back) = being_given_back().await;
     lab.probe.once("give", EventKind::Done, Verdict::Die);
     lab.engine().await;
     lab.cloud.nova_begins(lab.server, "delete", "deleting").unwrap();
@@ -335,12 +342,7 @@ async fn a_deletion_that_is_told_while_the_disk_is_given_back_is_not_missed() {
 
 #[tokio::test]
 async fn a_disk_is_not_given_back_to_a_server_that_is_being_deleted_by_now() {
-    let lab = captured().await;
-    let last = disk_bytes(&lab);
-    lab.cloud.nova_begins(lab.server, "resize", "deleting").unwrap();
-    hear(&lab).await;
-    lab.cloud.edit_server(lab.server, |facts| facts.task_state = None);
-    let back = guard(&lab.app, lab.server, false).await.unwrap().unwrap();
+    let (lab, last, back) = being_given_back().await;
     lab.cloud.nova_begins(lab.server, "delete", "deleting").unwrap();
     lab.cloud.edit_server(lab.server, |facts| facts.task_state = None);
     assert_eq!(lab.finish(back).await.status, OperationStatus::Failed);

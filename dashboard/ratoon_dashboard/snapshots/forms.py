@@ -11,6 +11,11 @@ from ratoon_dashboard import api
 class ActForm(forms.SelfHandlingForm):
     """Asks the service once; what it refuses stands above the form, which stays open."""
 
+    #: what it is about, from the address
+    id = forms.CharField(widget=forms.HiddenInput(), required=False)
+    server_id = forms.CharField(widget=forms.HiddenInput(), required=False)
+    #: asks the service what would be done, where that is shown first
+    plan = None
     #: what is said when the service has accepted it
     begun = ""
 
@@ -27,10 +32,6 @@ class ActForm(forms.SelfHandlingForm):
         return True
 
 
-def hidden():
-    return forms.CharField(widget=forms.HiddenInput(), required=False)
-
-
 class PlannedForm(ActForm):
     """An act that was agreed to by its plan, and holds for the tree that the plan was made for."""
 
@@ -38,7 +39,6 @@ class PlannedForm(ActForm):
 
 
 class CreateForm(ActForm):
-    server_id = hidden()
     name = forms.CharField(label=_("Name"), max_length=255, required=False)
     description = forms.CharField(
         label=_("Description"), widget=forms.Textarea(attrs={"rows": 3}), required=False
@@ -63,8 +63,6 @@ class CreateForm(ActForm):
 
 
 class EditForm(ActForm):
-    id = hidden()
-    server_id = hidden()
     name = forms.CharField(label=_("Name"), max_length=255, required=False)
     description = forms.CharField(
         label=_("Description"), widget=forms.Textarea(attrs={"rows": 3}), required=False
@@ -88,8 +86,6 @@ class EditForm(ActForm):
 
 
 class RestoreForm(PlannedForm):
-    id = hidden()
-    server_id = hidden()
     branch_name = forms.CharField(
         label=_("Name of the branch on which it goes on"), max_length=255, required=False
     )
@@ -107,8 +103,6 @@ class RestoreForm(PlannedForm):
 
 
 class DeleteForm(PlannedForm):
-    id = hidden()
-    server_id = hidden()
     begun = _("The snapshot is being deleted.")
 
     @staticmethod
@@ -142,8 +136,6 @@ class DeleteTreeForm(DeleteForm):
 
 
 class RenameBranchForm(ActForm):
-    id = hidden()
-    server_id = hidden()
     name = forms.CharField(label=_("New name"), max_length=255)
     begun = _("The branch has another name.")
 
@@ -172,8 +164,6 @@ class DeleteBranchForm(DeleteForm):
 
 
 class CancelForm(ActForm):
-    id = hidden()
-    server_id = hidden()
     begun = _("The operation stops, and what it has done is undone.")
 
     def ask(self, client, data):

@@ -80,7 +80,7 @@ class Quietly:
         try:
             return super().dispatch(request, *args, **kwargs)
         except Exception as error:
-            if not api.refused(error):
+            if not api.failed(error):
                 raise
             return HttpResponse(status=api.status(error) or 503)
 
@@ -134,8 +134,6 @@ class ActView(forms.ModalFormView):
     """A form over one thing of a server's tree; what it would do is asked before it is shown."""
 
     template_name = "server_snapshots/act.html"
-    #: whether the service is asked for a plan first
-    plans = False
 
     @property
     def submit_url(self):
@@ -152,7 +150,7 @@ class ActView(forms.ModalFormView):
 
     @memoized_method
     def get_plan(self):
-        if not self.plans:
+        if not self.form_class.plan:
             return None
         try:
             return self.form_class.plan(api.client(self.request), self.kwargs)
@@ -172,7 +170,6 @@ class CreateView(ActView):
     form_class = acts.CreateForm
     form_id = "create_server_snapshot"
     page_title = submit_label = _("Take Snapshot")
-    plans = True
 
 
 class EditView(ActView):
@@ -200,28 +197,24 @@ class RestoreView(ActView):
     form_class = acts.RestoreForm
     form_id = "restore_server_snapshot"
     page_title = submit_label = _("Restore Snapshot")
-    plans = True
 
 
 class DeleteView(ActView):
     form_class = acts.DeleteForm
     form_id = "delete_server_snapshot"
     page_title = submit_label = _("Delete Snapshot")
-    plans = True
 
 
 class DeleteSubtreeView(ActView):
     form_class = acts.DeleteSubtreeForm
     form_id = "delete_server_snapshot_subtree"
     page_title = submit_label = _("Delete With All That Grew From It")
-    plans = True
 
 
 class DeleteTreeView(ActView):
     form_class = acts.DeleteTreeForm
     form_id = "delete_server_snapshot_tree"
     page_title = submit_label = _("Delete All Snapshots")
-    plans = True
 
 
 class RenameBranchView(ActView):
@@ -234,14 +227,12 @@ class RestoreBranchView(ActView):
     form_class = acts.RestoreBranchForm
     form_id = "restore_server_snapshot_branch"
     page_title = submit_label = _("Restore Branch")
-    plans = True
 
 
 class DeleteBranchView(ActView):
     form_class = acts.DeleteBranchForm
     form_id = "delete_server_snapshot_branch"
     page_title = submit_label = _("Delete Branch")
-    plans = True
 
 
 class CancelView(ActView):
