@@ -47,7 +47,7 @@ def narrow(document, kept, deleted, markers):
                     parameter['schema'] = {'anyOf': [{'enum': ids}, parameter['schema']]}
     schemas = document['components']['schemas']
     create = schemas['SnapshotCreateFields']['properties']
-    create['server_id'] = {'enum': kept['servers']}
+    create['server_id'] = {'enum': kept['servers'] + deleted['servers']}  # a list that is followed gives any of them
     create['exclude_disks']['maxItems'] = 0  # which disks a server has changes with each restore
     restore = schemas['RestoreFields']
     restore['properties']['disks']['items'] = {'enum': ['disk']}  # each snapshot has it
