@@ -32,6 +32,8 @@ class Cloud:
         ]
         self.branches = [branch(50, "main", tip_snapshot_id=uid(11), current=True)]
         self.plan = PLAN
+        #: the operations that have succeeded
+        self.past = []
         #: the states an operation goes through, one a look; the last one stays
         self.course = [
             operation(),
@@ -124,6 +126,7 @@ class Cloud:
             (r"DELETE /snap/v1/branches/([^/]+)", self._delete_branch),
             (r"POST /snap/v1/branches/([^/]+)/restore", self._restore_branch),
             (r"GET /snap/v1/operations", self._list_operations),
+            (r"GET /snap/v1/engines", self._list_engines),
             (r"GET /snap/v1/operations/([^/]+)", self._get_operation),
             (r"POST /snap/v1/operations/([^/]+)/cancel", self._cancel),
         ]
@@ -346,7 +349,12 @@ class Cloud:
         return handler.send(202, {"branch": {**one, "operation_id": OPERATION}})
 
     def _list_operations(self, handler, query, body):
-        handler.send(200, {"operations": self.course[:1]})
+        past = self.past if query.get("status") == "succeeded" else self.course[:1]
+        handler.send(200, {"operations": past})
+
+    def _list_engines(self, handler, query, body):
+        engine = {"id": uid(70), "host": "controller-1", "operations": 2}
+        handler.send(200, {"engines": [engine | {"started_at": "2026-11-01T02:00:00Z"}]})
 
     def _get_operation(self, handler, wanted, query, body):
         look = self.course.pop(0) if len(self.course) > 1 else self.course[0]

@@ -5,6 +5,7 @@ import io
 import bodies
 import pytest
 from conftest import Terminal
+from openstack import exceptions
 
 from ratoonclient.osc import progress
 from ratoonclient.v1 import operation as _operation
@@ -55,3 +56,40 @@ def test_a_log_has_a_line_for_each_change():
     follow(operation(status="succeeded", steps_done=2))
     follow.close()
     assert stream.getvalue() == "restore: queued (0/2)\nrestore: succeeded (2/2)\n"
+
+
+def follow_a_restore(*looks, expected):
+    stream, times = Terminal(), iter([0, *range(3, 99, 3)])
+    follow = progress.Progress(stream, clock=lambda: next(times), expected=expected)
+    for look in looks:
+        follow(operation(**look))
+    return [line.removesuffix("\033[K") for line in stream.getvalue().split("\r")[1:]]
+
+
+def test_a_terminal_is_told_how_long_it_took_last_time():
+    running = {"status": "running", "phase": "swap", "steps_done": 1}
+    lines = follow_a_restore(
+        {},
+        running,
+        running,
+        running,
+        {"status": "succeeded", "steps_done": 2},
+        expected=lambda operation: 10.0,
+    )
+    assert lines == [
+        "restore: queued (0/2)  0:03",
+        "restore: swap (1/2)  0:06 of about 0:10",
+        "restore: swap (1/2)  0:09 of about 0:10",
+        "restore: swap (1/2)  0:12",
+        "restore: succeeded (2/2)  0:15",
+    ]
+
+
+def test_it_is_followed_all_the_same_where_nobody_knows_how_long_it_takes():
+    def refused(operation):
+        raise exceptions.HttpException("not yours to list")
+
+    for expected in (lambda operation: None, refused):
+        assert follow_a_restore({"status": "running"}, expected=expected) == [
+            "restore: running (0/2)  0:03"
+        ]

@@ -148,3 +148,31 @@ def test_failures_say_why(conn, cloud, more, words):
         conn.server_snapshot.wait_for_operation(bodies.OPERATION)
     assert str(caught.value) == f"operation {bodies.OPERATION} {words}"
     assert caught.value.operation.status == more["status"]
+
+
+def test_an_operation_is_expected_to_take_as_long_as_the_newest_of_its_kind(
+    conn, cloud
+):
+    proxy, now = conn.server_snapshot, bodies.operation()
+    operation = proxy.get_operation(now["id"])
+    assert proxy.expected_seconds(operation) is None
+
+    def past(kind, minutes):
+        times = {
+            "started_at": "2026-11-01T01:00:00Z",
+            "finished_at": f"2026-11-01T01:{minutes:02}:30Z",
+        }
+        return bodies.operation(kind=kind, status="succeeded", **times)
+
+    cloud.past = [
+        past("snapshot_create", 1),
+        past(operation.kind, 2),
+        past(operation.kind, 3),
+    ]
+    assert proxy.expected_seconds(operation) == 150
+    assert operation.server_id in str(cloud.requests[-1])
+
+
+def test_engines_are_listed(conn):
+    [engine] = conn.server_snapshot.engines()
+    assert (engine.host, engine.operations) == ("controller-1", 2)

@@ -16,6 +16,7 @@ from openstack_dashboard.test import helpers
 
 from ratoon_dashboard import api
 from ratoon_dashboard.snapshots import tabs
+from ratoonclient.v1 import engine
 from ratoonclient.v1 import operation
 from ratoonclient.v1 import server
 from ratoonclient.v1 import snapshot
@@ -29,6 +30,7 @@ AT_WORK = {"operation_id": "01a1fc56-03b4-7759-90fc-bc646e85df08"}
 TREE |= AT_WORK
 THE_SERVER = server.Server(**json.loads((SAMPLES / "server-show-response.json").read_text())["server"] | AT_WORK)
 OPERATION = operation.Operation(**json.loads((SAMPLES / "operation-show-response.json").read_text())["operation"])
+ENGINES = [engine.Engine(**one) for one in json.loads((SAMPLES / "engines-list-response.json").read_text())["engines"]]
 ENDPOINT = {"interface": "public", "region": "RegionOne", "region_id": "RegionOne", "url": "http://snapshots"}
 ENTRY = {"type": api.SERVICE_TYPE, "name": "ratoon", "endpoints": [ENDPOINT]}
 SERVER, NODE = TREE["server_id"], TREE["nodes"][0]["id"]
@@ -47,6 +49,12 @@ class Service:
     def operations(self, **query):
         self.asked.append(query)
         return [OPERATION]
+
+    def engines(self):
+        return ENGINES
+
+    def expected_seconds(self, operation):
+        return 75.0
 
     def get_server(self, id):
         return THE_SERVER
@@ -110,6 +118,9 @@ class PagesTest(Catalogued, helpers.TestCase):
             if not node["hidden"]:
                 self.assertContains(page, node["name"])
         self.assertContains(page, "You are here")
+
+    def test_it_is_told_how_long_what_is_under_way_took_last_time(self):
+        self.assertContains(self.page("tree", SERVER), "took 1:15 last time")
 
     def test_all_that_the_picture_offers_leads_somewhere(self):
         picture = self.page("picture", SERVER).content.decode()
@@ -282,8 +293,22 @@ class TabTest(Catalogued, helpers.TestCase):
 
 
 class AdminTest(Catalogued, helpers.BaseAdminViewTests):
+    PROJECT = mock.Mock(id=THE_SERVER.project_id)
+    PROJECT.name = "the web team"
+
+    def setUp(self):
+        super().setUp()
+        keystone = "openstack_dashboard.api.keystone.tenant_list"
+        self.projects = self.enterContext(mock.patch(keystone, return_value=([self.PROJECT], False)))
+
     def test_an_administrator_sees_all_trees_and_what_goes_on(self):
         page = self.client.get(reverse("horizon:admin:server_snapshots:index"))
-        self.assertContains(page, THE_SERVER.project_id)
-        self.assertContains(page, OPERATION.request_id)
+        for text in (self.PROJECT.name, THE_SERVER.warnings[-1]["text"][:40], OPERATION.request_id, ENGINES[0].host):
+            self.assertContains(page, text)
+        self.assertContains(page, reverse("horizon:project:server_snapshots:tree", args=[THE_SERVER.id]))
         self.assertEqual([query["all_projects"] for query in self.service.asked], ["true", "true"])
+
+    def test_a_project_without_a_name_is_shown_by_its_id(self):
+        self.projects.side_effect = ks_exceptions.ConnectFailure("Keystone is away")
+        page = self.client.get(reverse("horizon:admin:server_snapshots:index"))
+        self.assertContains(page, THE_SERVER.project_id)

@@ -127,5 +127,6 @@ fn routes(config: &mut web::ServiceConfig) {
         .service(web::resource("/v1/branches/{id}/restore").route(web::post().to(v1::branches::restore)))
         .service(web::resource("/v1/operations").route(web::get().to(v1::operations::list)))
         .service(web::resource("/v1/operations/{id}").route(web::get().to(v1::operations::show)))
-        .service(web::resource("/v1/operations/{id}/cancel").route(web::post().to(v1::operations::cancel)));
+        .service(web::resource("/v1/operations/{id}/cancel").route(web::post().to(v1::operations::cancel)))
+        .service(web::resource("/v1/engines").route(web::get().to(v1::engines::list)));
 }

@@ -17,6 +17,7 @@ use crate::store::Store;
 pub mod backups;
 pub mod branches;
 pub mod client_token;
+pub mod engines;
 pub mod guard;
 pub mod image_capture;
 pub mod layer_flatten;

@@ -63,13 +63,15 @@ pub enum Rule {
     OperationGet,
     /// Cancel an operation.
     OperationCancel,
+    /// See engines.
+    EngineGet,
     /// Know of other projects' things.
     AllProjects,
 }
 
 impl Rule {
     /// All rules.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::ServerGet,
         Self::SnapshotGet,
         Self::SnapshotCreate,
@@ -81,6 +83,7 @@ impl Rule {
         Self::TreeDelete,
         Self::OperationGet,
         Self::OperationCancel,
+        Self::EngineGet,
         Self::AllProjects,
     ];
 
@@ -99,6 +102,7 @@ impl Rule {
             Self::TreeDelete => "server-snapshot:tree:delete",
             Self::OperationGet => "server-snapshot:operation:get",
             Self::OperationCancel => "server-snapshot:operation:cancel",
+            Self::EngineGet => "server-snapshot:engine:get",
             Self::AllProjects => "server-snapshot:all_projects",
         }
     }
@@ -107,7 +111,7 @@ impl Rule {
     fn default(self) -> (&'static str, &'static str) {
         match self {
             Self::ServerGet | Self::SnapshotGet | Self::OperationGet => ("rule:project_reader_or_admin", "reader"),
-            Self::AllProjects => ("rule:context_is_admin", "admin"),
+            Self::EngineGet | Self::AllProjects => ("rule:context_is_admin", "admin"),
             _ => ("rule:project_member_or_admin", "member"),
         }
     }
@@ -140,6 +144,7 @@ impl Rule {
             Self::TreeDelete => ("Delete all snapshots of a server.", &["DELETE /v1/servers/{server_id}/tree"]),
             Self::OperationGet => ("See operations.", &["GET /v1/operations", "GET /v1/operations/{operation_id}"]),
             Self::OperationCancel => ("Cancel an operation.", &["POST /v1/operations/{operation_id}/cancel"]),
+            Self::EngineGet => ("See the processes that run operations.", &["GET /v1/engines"]),
             Self::AllProjects => (
                 "Know of the things of other projects. Whoever may not finds them missing.",
                 &["GET /v1/servers", "GET /v1/snapshots", "GET /v1/operations"],

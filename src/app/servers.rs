@@ -6,7 +6,7 @@ use super::{App, RequestContext};
 use crate::error::{Error, Result};
 use crate::ids::ServerId;
 use crate::store::Page;
-use crate::store::servers::ServerRecord;
+use crate::store::servers::{ServerRecord, Totals};
 use crate::store::trees::ServerTree;
 
 /// A server with what a view shows besides.
@@ -16,8 +16,8 @@ pub struct ServerDetail {
     pub record: ServerRecord,
     /// Name of the branch that the next capture continues.
     pub current_branch: Option<String>,
-    /// Live nodes.
-    pub snapshot_count: u64,
+    /// Its snapshots.
+    pub totals: Totals,
 }
 
 impl App {
@@ -48,7 +48,7 @@ impl App {
                 .current_branch
                 .and_then(|id| tree.forest.branch(id))
                 .map(|branch| branch.name.clone()),
-            snapshot_count: tree.forest.nodes.iter().filter(|node| !node.hidden).count() as u64,
+            totals: Totals::of(&tree),
             record: tree.record,
         })
     }
@@ -65,14 +65,16 @@ impl App {
     ) -> Result<Vec<ServerDetail>> {
         caller.allow(Rule::ServerGet, &caller.own()).await?;
         let mut details = Vec::new();
-        for record in self.store.servers(project, page).await? {
+        let records = self.store.servers(project, page).await?;
+        let totals = self.store.totals(&records.iter().map(|record| record.id).collect::<Vec<_>>()).await?;
+        for record in records {
             let branch = match record.current_branch_id {
                 Some(id) => self.store.branch(id).await?,
                 None => None,
             };
             details.push(ServerDetail {
                 current_branch: branch.map(|branch| branch.name),
-                snapshot_count: self.store.snapshot_count(record.id).await?,
+                totals: totals.get(&record.id).copied().unwrap_or_default(),
                 record,
             });
         }

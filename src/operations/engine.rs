@@ -187,7 +187,7 @@ async fn dead_engines(
     let mut engines: Vec<(EngineId, i64)> =
         world.store.engines().await?.into_iter().map(|engine| (engine.id, engine.beats)).collect();
     // One that was forgotten and holds an operation all the same shows no counter: it enters again, or is dead.
-    for engine in world.store.engines_at_work().await? {
+    for engine in world.store.engines_at_work().await?.into_keys() {
         if !engines.iter().any(|(known, _)| *known == engine) {
             engines.push((engine, -1));
         }

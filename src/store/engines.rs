@@ -1,7 +1,10 @@
 //! Engines: processes that run operations, with the counters by which others see that they live.
 
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
 use sea_orm::sea_query::Expr;
-use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, ExprTrait, QueryFilter, QuerySelect};
+use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, ExprTrait, QueryFilter, QueryOrder, QuerySelect};
 
 use super::rows::{engine, operation};
 use super::{Store, database_error, from_id};
@@ -18,6 +21,8 @@ pub struct EngineRecord {
     pub host: String,
     /// Grows while it lives.
     pub beats: i64,
+    /// When it entered.
+    pub started_at: DateTime<Utc>,
 }
 
 impl Store {
@@ -52,32 +57,39 @@ impl Store {
         if moved.rows_affected == 0 { self.enter_engine(id, host).await } else { Ok(()) }
     }
 
-    /// The engines that hold operations which are not final, whether or not they are entered.
+    /// The engines that hold operations which are not final, whether or not they are entered, and how many each holds.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn engines_at_work(&self) -> Result<Vec<EngineId>> {
-        let ids: Vec<Option<String>> = operation::Entity::find()
+    pub async fn engines_at_work(&self) -> Result<BTreeMap<EngineId, u64>> {
+        let rows: Vec<(String, i64)> = operation::Entity::find()
             .select_only()
             .column(operation::Column::EngineId)
+            .column_as(operation::Column::Id.count(), "number")
             .filter(operation::Column::Status.is_in(["queued", "running", "unwinding"]))
             .filter(operation::Column::EngineId.is_not_null())
-            .distinct()
+            .group_by(operation::Column::EngineId)
             .into_tuple()
             .all(&self.read)
             .await
             .map_err(database_error)?;
-        ids.iter().flatten().map(|id| from_id("operations.engine_id", id)).collect()
+        rows.iter()
+            .map(|(id, number)| Ok((from_id("operations.engine_id", id)?, u64::try_from(*number).unwrap_or(0))))
+            .collect()
     }
 
-    /// All engines.
+    /// All engines, the oldest first.
     ///
     /// # Errors
     /// When the database does not answer.
     pub async fn engines(&self) -> Result<Vec<EngineRecord>> {
-        let rows = engine::Entity::find().all(&self.read).await.map_err(database_error)?;
+        let oldest = engine::Entity::find().order_by_asc(engine::Column::StartedAt).order_by_asc(engine::Column::Id);
+        let rows = oldest.all(&self.read).await.map_err(database_error)?;
         rows.into_iter()
-            .map(|row| Ok(EngineRecord { id: from_id("engines.id", &row.id)?, host: row.host, beats: row.beats }))
+            .map(|row| {
+                let id = from_id("engines.id", &row.id)?;
+                Ok(EngineRecord { id, host: row.host, beats: row.beats, started_at: row.started_at.and_utc() })
+            })
             .collect()
     }
 

@@ -1,11 +1,17 @@
 //! Servers that have, or had, a tree.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 use sea_orm::sea_query::{Expr, Query};
-use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect};
+use sea_orm::{
+    ColumnTrait, ConnectionTrait, DbBackend, EntityTrait, ExprTrait, JoinType, PaginatorTrait, QueryFilter, QueryOrder,
+    QuerySelect,
+};
 use serde::{Deserialize, Serialize};
 
 use super::rows::{branch, disk_snapshot, layer, server, snapshot};
+use super::trees::ServerTree;
 use super::{Page, Store, database_error, from_id, from_json, from_optional_id, to_json};
 use crate::clock;
 use crate::domain::disk::LayerRole;
@@ -46,6 +52,28 @@ pub struct ServerRecord {
     pub warnings: Vec<ServerWarning>,
     /// First seen.
     pub created_at: DateTime<Utc>,
+}
+
+/// The snapshots of a server that its owner may see: those of its tree, without joints.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// How many.
+    pub snapshots: u64,
+    /// Size of all their disks, in bytes.
+    pub bytes: u64,
+}
+
+impl Totals {
+    /// Of a tree that is at hand.
+    #[must_use]
+    pub fn of(tree: &ServerTree) -> Self {
+        let mut totals = Self::default();
+        for node in tree.forest.nodes.iter().filter(|node| !node.hidden) {
+            totals.snapshots += 1;
+            totals.bytes += tree.disks_of(node.id).iter().map(|part| part.size_bytes).sum::<u64>();
+        }
+        totals
+    }
 }
 
 /// Something that the owner of a server should know.
@@ -323,20 +351,42 @@ impl Store {
         Ok(true)
     }
 
-    /// How many snapshots of a server's tree its owner may see.
+    /// What the trees of these servers come to; a server without snapshots is left out.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn snapshot_count(&self, id: ServerId) -> Result<u64> {
-        snapshot::Entity::find()
-            .filter(snapshot::Column::ServerId.eq(id.to_string()))
+    pub async fn totals(&self, ids: &[ServerId]) -> Result<HashMap<ServerId, Totals>> {
+        // A sum of integers is a decimal number to MariaDB and PostgreSQL.
+        let integer = if self.read.get_database_backend() == DbBackend::MySql { "signed" } else { "bigint" };
+        let rows: Vec<(String, i64, Option<i64>)> = snapshot::Entity::find()
+            .select_only()
+            .column(snapshot::Column::ServerId)
+            .column_as(snapshot::Column::Id.into_expr().count_distinct(), "number")
+            .column_as(disk_snapshot::Column::SizeBytes.sum().cast_as(integer), "bytes")
+            .join(
+                JoinType::LeftJoin,
+                snapshot::Entity::belongs_to(disk_snapshot::Entity)
+                    .from(snapshot::Column::Id)
+                    .to(disk_snapshot::Column::SnapshotId)
+                    .into(),
+            )
+            .filter(snapshot::Column::ServerId.is_in(ids.iter().map(ServerId::to_string)))
             .filter(
                 snapshot::Column::Status
                     .is_in(SnapshotStatus::ALL.iter().filter(|status| status.is_live()).map(|status| status.as_str())),
             )
             .filter(snapshot::Column::Hidden.eq(false))
-            .count(&self.read)
+            .group_by(snapshot::Column::ServerId)
+            .into_tuple()
+            .all(&self.read)
             .await
-            .map_err(database_error)
+            .map_err(database_error)?;
+        let number = |value: i64| u64::try_from(value).unwrap_or(0);
+        rows.iter()
+            .map(|(id, snapshots, bytes)| {
+                let totals = Totals { snapshots: number(*snapshots), bytes: number(bytes.unwrap_or(0)) };
+                Ok((from_id("snapshots.server_id", id)?, totals))
+            })
+            .collect()
     }
 }

@@ -66,6 +66,8 @@ async fn a_deleted_fork_stays_as_a_joint_that_only_the_tree_shows() {
     assert!(restore.message().contains(text(&nodes[1]["id"])), "its relatives: {}", restore.message());
     let shown = house.send("GET", &format!("/v1/servers/{server}"), None).await;
     assert_eq!(shown.body["server"]["snapshot_count"], 2);
+    let listed = house.send("GET", "/v1/servers", None).await.body["servers"][0].clone();
+    assert_eq!(listed, shown.body["server"], "a joint counts nowhere");
 }
 
 #[tokio::test]

@@ -122,6 +122,10 @@ async fn samples_are_what_the_service_takes_and_answers() {
     house.finished(&deleted["branch"]["operation_id"]).await;
     alike("tree-delete-response", &house.send("DELETE", &format!("/v1/servers/{server}/tree"), None).await.body);
 
+    let engines = house.send_as("cloud/admin", "GET", "/v1/engines", None).await.body;
+    assert_eq!(engines["engines"].as_array().map(Vec::len), Some(1));
+    alike("engines-list-response", &engines);
+
     alike("versions-list-response", &house.send("GET", "/", None).await.body);
     alike("version-show-response", &house.send("GET", "/v1", None).await.body);
     alike("error-bad-request", &house.send("GET", "/v1/snapshots?limit=x", None).await.body);

@@ -58,6 +58,11 @@ async fn a_server_gets_a_tree_goes_back_and_grows_a_branch() {
     assert_eq!(house.finished(&answer.body["branch"]["operation_id"]).await["status"], "succeeded");
     let shown = house.send("GET", &format!("/v1/servers/{server}"), None).await.body["server"].clone();
     assert_eq!((shown["current_branch"].as_str(), shown["snapshot_count"].as_u64()), (Some("main"), Some(5)));
+    let nodes = house.send("GET", &format!("/v1/servers/{server}/tree"), None).await.body["tree"]["nodes"].clone();
+    let sizes = nodes.as_array().unwrap().iter().map(|node| node["size_bytes"].as_u64().unwrap());
+    assert_eq!(shown["snapshot_size_bytes"].as_u64(), Some(sizes.sum()));
+    let listed = house.send("GET", "/v1/servers", None).await.body["servers"][0].clone();
+    assert_eq!(listed, shown, "a list says the same");
 }
 
 #[tokio::test]

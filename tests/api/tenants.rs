@@ -17,11 +17,13 @@ enum Needs {
     Reader,
     /// The role member.
     Member,
+    /// The role admin.
+    Admin,
 }
-use Needs::{Member, Nobody, Reader};
+use Needs::{Admin, Member, Nobody, Reader};
 
 /// Every route: what it needs, and a body that is right. Deletions come last: what they delete is needed before.
-const ROUTES: [(&str, &str, Needs, Option<&str>); 25] = [
+const ROUTES: [(&str, &str, Needs, Option<&str>); 26] = [
     ("GET", "/", Nobody, None),
     ("GET", "/v1", Nobody, None),
     ("GET", "/v1/openapi.json", Nobody, None),
@@ -36,6 +38,7 @@ const ROUTES: [(&str, &str, Needs, Option<&str>); 25] = [
     ("GET", "/v1/branches/{branch}", Reader, None),
     ("GET", "/v1/operations", Reader, None),
     ("GET", "/v1/operations/{operation}", Reader, None),
+    ("GET", "/v1/engines", Admin, None),
     ("POST", "/v1/operations/{operation}/cancel", Member, None),
     ("PATCH", "/v1/snapshots/{snapshot}", Member, Some(r#"{"snapshot": {"name": "x"}}"#)),
     ("PATCH", "/v1/branches/{branch}", Member, Some(r#"{"branch": {"name": "x"}}"#)),
@@ -134,6 +137,7 @@ async fn a_role_allows_what_it_says_in_its_own_project() {
                 Nobody => true,
                 Reader => reads,
                 Member => acts,
+                Admin => role == "admin",
             };
             let expected = match (may, role) {
                 (true, _) => None,

@@ -37,5 +37,6 @@ async fn what_waits_and_what_runs_is_counted_by_kind_and_state() {
     let counted = |status: &str, number| (kind.clone(), status.to_owned(), number);
     assert_eq!(gauges.operations, [counted("queued", 2), counted("running", 1)]);
     assert_eq!((gauges.inbox, gauges.engines), (1, 1));
+    assert_eq!(store.engines_at_work().await.unwrap().into_iter().collect::<Vec<_>>(), [(engine, 1)]);
     assert!(store.newest_message().await.unwrap().is_some());
 }

@@ -1,12 +1,14 @@
 """Follows an operation on stderr, so that stdout stays clean for formatters.
 
-On a terminal one line is rewritten in place; elsewhere (a log, a pipe) a line
+On a terminal one line is rewritten in place, with how long the last one of
+the kind took on the server; elsewhere (a log, a pipe) a line
 is written whenever the phase changes. `--quiet` silences it.
 """
 
 import sys
 import time
 
+from openstack import exceptions as sdk_exceptions
 from osc_lib import exceptions
 
 from ratoonclient.v1 import _proxy
@@ -19,17 +21,23 @@ _DOING = {
 
 
 class Progress:
-    def __init__(self, stream, clock=time.monotonic):
+    def __init__(self, stream, clock=time.monotonic, expected=lambda operation: None):
         self.stream, self.clock = stream, clock
         self.started = clock()
         self.in_place = stream.isatty()
-        self.last = None
+        self.last, self.expected, self.total = None, expected, None
 
     def __call__(self, operation):
         line = line_of(operation)
         if self.in_place:
-            seconds = int(self.clock() - self.started)
-            self._write(f"\r{line}  {seconds // 60}:{seconds % 60:02}\033[K")
+            if self.last is None:
+                self.total = self._ask(operation)
+            seconds = self.clock() - self.started
+            if operation.status == "running" and self.total and seconds < self.total:
+                line += f"  {clock_of(seconds)} of about {clock_of(self.total)}"
+            else:
+                line += f"  {clock_of(seconds)}"
+            self._write(f"\r{line}\033[K")
         elif line != self.last:
             self._write(line + "\n")
         self.last = line
@@ -39,9 +47,20 @@ class Progress:
         if self.in_place and self.last is not None:
             self._write("\n")
 
+    def _ask(self, operation):
+        """An estimate is worth no failure."""
+        try:
+            return self.expected(operation)
+        except sdk_exceptions.SDKException:
+            return None
+
     def _write(self, words):
         self.stream.write(words)
         self.stream.flush()
+
+
+def clock_of(seconds):
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02}"
 
 
 def line_of(operation):
@@ -61,7 +80,8 @@ def wait(command, operation_id):
     if not operation_id:
         raise exceptions.CommandError("the service named no operation to wait for")
     quiet = command.app.options.verbose_level == 0
-    progress = None if quiet else Progress(sys.stderr)
+    expected = command.client.expected_seconds
+    progress = None if quiet else Progress(sys.stderr, expected=expected)
     try:
         operation = command.client.wait_for_operation(
             operation_id, on_progress=progress

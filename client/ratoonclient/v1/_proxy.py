@@ -7,6 +7,7 @@ it was made for: handed back with the act, the service refuses when the tree
 has changed in between.
 """
 
+import itertools
 import time
 
 from keystoneauth1 import exceptions as ks_exceptions
@@ -15,6 +16,7 @@ from openstack import proxy
 
 from ratoonclient.v1 import _base
 from ratoonclient.v1 import branch as _branch
+from ratoonclient.v1 import engine as _engine
 from ratoonclient.v1 import operation as _operation
 from ratoonclient.v1 import server as _server
 from ratoonclient.v1 import snapshot as _snapshot
@@ -22,6 +24,8 @@ from ratoonclient.v1 import snapshot as _snapshot
 # A poll may meet a restart of the service; this many in a row are forgiven.
 POLL_FAILURES_MAX = 5
 POLL_INTERVAL_MAX_SECONDS = 2.0
+# So many operations of a server are looked through for one of the same kind.
+PAST_OPERATIONS_MAX = 20
 
 
 class OperationFailed(exceptions.ResourceFailure):
@@ -155,6 +159,19 @@ class Proxy(proxy.Proxy):
     def cancel_operation(self, operation):
         return self._get_resource(_operation.Operation, operation).cancel(self)
 
+    def expected_seconds(self, operation):
+        """How long the newest of its kind took on its server, in seconds; None where none has succeeded."""
+        past = self.operations(
+            server_id=operation.server_id,
+            status="succeeded",
+            sort="created_at:desc",
+            limit=PAST_OPERATIONS_MAX,
+        )
+        for one in itertools.islice(past, PAST_OPERATIONS_MAX):
+            if one.kind == operation.kind:
+                return one.seconds
+        return None
+
     def wait_for_operation(
         self, operation, on_progress=None, interval=0.3, timeout=None
     ):
@@ -183,6 +200,12 @@ class Proxy(proxy.Proxy):
         if operation.status != "succeeded":
             raise OperationFailed(operation)
         return operation
+
+    # Engines
+
+    def engines(self):
+        """The processes that run operations; for administrators."""
+        return self._list(_engine.Engine)
 
     def _poll(self, operation):
         failures = 0

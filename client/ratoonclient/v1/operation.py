@@ -1,5 +1,7 @@
 """A long-running act: its steps, how far it is and how it ended."""
 
+import datetime
+
 from openstack import resource
 
 from ratoonclient.v1 import _base
@@ -44,6 +46,17 @@ class Operation(_base.Resource):
     @property
     def is_finished(self):
         return self.status in ("succeeded", "failed", "cancelled")
+
+    @property
+    def seconds(self):
+        """How long it took; None if it has not ended, or never begun."""
+        if not self.started_at or not self.finished_at:
+            return None
+        begun, ended = (
+            datetime.datetime.fromisoformat(at)
+            for at in (self.started_at, self.finished_at)
+        )
+        return (ended - begun).total_seconds()
 
     def cancel(self, session):
         return self._post(session, f"/operations/{self.id}/cancel", None)

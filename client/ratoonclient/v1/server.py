@@ -23,6 +23,8 @@ class Server(_base.Resource):
     current_branch_id = resource.Body("current_branch_id")
     current_branch = resource.Body("current_branch")
     snapshot_count = resource.Body("snapshot_count", type=int)
+    #: size of all disks of these; storage holds less
+    snapshot_size_bytes = resource.Body("snapshot_size_bytes", type=int)
     #: what deleted snapshots still hold, for the sake of disks made of them
     reclaim_pending_bytes = resource.Body("reclaim_pending_bytes", type=int)
     #: when the server was deleted in Nova, and when its snapshots go

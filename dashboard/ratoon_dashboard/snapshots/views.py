@@ -28,10 +28,11 @@ def picture(request, server_id):
     client = api.client(request)
     tree = client.get_server_tree(server_id)
     operation = client.get_operation(tree["operation_id"]) if tree.get("operation_id") else None
-    return picture_of(request, server_id, tree, operation)
+    expected = client.expected_seconds(operation) if operation else None
+    return picture_of(request, server_id, tree, operation, expected)
 
 
-def picture_of(request, server_id, tree, operation=None):
+def picture_of(request, server_id, tree, operation=None, expected=None):
     timezone.activate(functions.get_timezone(request))  # Horizon does so for whole pages only
     places = layout.of(tree)
     return {
@@ -44,6 +45,7 @@ def picture_of(request, server_id, tree, operation=None):
         "picture": places,
         "drawing": svg.of(places),
         "operation": operation,
+        "expected": expected,
         "branches": tree.get("branches") or [],
     }
 

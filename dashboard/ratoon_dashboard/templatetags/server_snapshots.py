@@ -10,6 +10,12 @@ register.filter("operation_words", words.of_operation)
 
 
 @register.filter
+def clock(seconds):
+    """Minutes and seconds, as the commands write them."""
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02}"
+
+
+@register.filter
 def moment(text):
     """A time of the service's, in the reader's time zone."""
     at = dateparse.parse_datetime(text or "")

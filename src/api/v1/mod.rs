@@ -2,6 +2,7 @@
 
 pub mod branches;
 pub mod discovery;
+pub mod engines;
 pub mod openapi;
 pub mod operations;
 pub mod schema;

@@ -12,7 +12,7 @@ use utoipa::openapi::{self, Content, Ref, RefOr, Required, Response, ResponseBui
 use utoipa::{Modify, OpenApi};
 
 use super::schema::{Flag, Generation, Word};
-use super::{branches, discovery, operations, servers, snapshots};
+use super::{branches, discovery, engines, operations, servers, snapshots};
 use crate::api::page::base;
 use crate::api::{ApiState, fault, healthcheck};
 
@@ -33,6 +33,7 @@ const OPEN: &str = "versions";
         snapshots::list, snapshots::show, snapshots::create, snapshots::update, snapshots::delete, snapshots::restore,
         branches::list, branches::show, branches::update, branches::delete, branches::restore,
         operations::list, operations::show, operations::cancel,
+        engines::list,
     ),
     // Errors and parameters are not looked through for the types that they name.
     components(schemas(fault::ErrorBody, Flag, Generation, Word)),

@@ -63,6 +63,8 @@ pub struct ServerView {
     current_branch: Option<String>,
     /// Snapshots of the tree, without joints.
     snapshot_count: u64,
+    /// Size of all disks of these, in bytes. Storage holds less: snapshots share what did not change.
+    snapshot_size_bytes: u64,
     /// What deleted snapshots still hold, in bytes, as measured at the end of the last deletion.
     reclaim_pending_bytes: u64,
     /// The operation that is under way on the server; `null` if there is none.
@@ -185,7 +187,8 @@ impl ServerView {
             current_snapshot_id: record.current_snapshot_id,
             current_branch_id: record.current_branch_id,
             current_branch: detail.current_branch.clone(),
-            snapshot_count: detail.snapshot_count,
+            snapshot_count: detail.totals.snapshots,
+            snapshot_size_bytes: detail.totals.bytes,
             reclaim_pending_bytes: record.reclaim_pending_bytes,
             operation_id: record.operation_id,
             deleted_at: record.deleted_at.map(Time::of),
