@@ -156,12 +156,35 @@ def test_a_plan_that_is_out_of_date_is_refused_in_words_and_with_the_id_of_the_r
     assert client.tree(server)['tree_generation'] > before and client.server(server)['operation_id'] is None
 
 
+def test_what_has_been_asked_for_can_be_cancelled(panel, captured, browser):
+    server, client = captured
+    panel.stop()
+    panel.start(role='api')  # nobody is at work
+    try:
+        operation = client.begin_capture(server, 'not after all')['operation_id']
+        browser.log_in(client.person).go(f'/project/server_snapshots/{server.id}/')
+        browser.see('.snapshot-tree-operation', 'last time')
+        browser.press('.snapshot-tree-operation a', 'Cancel')
+        agree(browser)
+        wait('the service to be told', lambda: client.operation(operation)['cancel_requested'])
+    finally:
+        panel.stop()
+        panel.start()
+    wait('the operation to end', lambda: client.operation(operation)['status'] == 'cancelled')
+    wait('the page to show that', lambda: browser.find('.snapshot-tree') and not browser.find('.snapshot-tree-operation'))
+    assert not browser.find(line('not after all'))
+
+
 def test_an_administrator_sees_the_trees_and_the_operations_of_all(captured, cloud, browser):
     server, client = captured
     browser.log_in(cloud.admin).go('/admin/server_snapshots/')
-    browser.see('#server_snapshot_trees', server.project.id)
+    for table in ('trees', 'projects'):
+        browser.see(f'#server_snapshot_{table}', server.project.name)
+    browser.see('#server_snapshot_engines', 'panel')
     browser.see('#server_snapshot_operations', 'Taking a snapshot')
     browser.picture('admin')
+    browser.press('#server_snapshot_trees a', client.server(server)['name'])
+    browser.see(line('before the upgrade'))
 
 
 def test_on_a_telephone_the_tree_can_be_read_and_a_snapshot_opened(captured, browser):
