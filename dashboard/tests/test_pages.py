@@ -22,6 +22,7 @@ from ratoonclient.v1 import server
 from ratoonclient.v1 import snapshot
 
 SAMPLES = pathlib.Path(__file__).parents[2] / "api-ref/source/samples"
+ERRORS = json.loads((SAMPLES.parents[2] / "tests/api/errors.json").read_text())
 TREE = json.loads((SAMPLES / "tree-show-response.json").read_text())["tree"]
 PLAN = json.loads((SAMPLES / "snapshot-restore-plan-response.json").read_text())["plan"]
 DELETE_PLAN = json.loads((SAMPLES / "snapshot-delete-plan-response.json").read_text())["plan"]
@@ -202,6 +203,16 @@ class PagesTest(Catalogued, helpers.TestCase):
         self.service.refusal = exceptions.ConflictException("The tree has changed. Look again.", http_status=409)
         self.service.refusal.request_id = "req-1"
         self.assertContains(self.restore(), "The tree has changed. Look again. (req-1)")
+
+    def test_each_error_of_the_service_is_told_in_its_words(self):
+        for error in ERRORS:
+            if error["status"] == 401:  # the session is over, which is Horizon's to tell
+                continue
+            refusal = exceptions.HttpException(error["message"], http_status=error["status"])
+            refusal.request_id = "req-1"
+            self.service.refusal = refusal
+            with self.subTest(error["when"]):
+                self.assertContains(self.restore(), html.escape(f"{error['message']} (req-1)"))
 
     def test_an_open_page_learns_how_far_the_operation_is(self):
         state = self.page("state", SERVER).json()

@@ -6,6 +6,7 @@ mod client_tokens;
 mod databases;
 mod deletes;
 mod discovery;
+mod errors;
 mod fuzz;
 mod house;
 mod like_keystonemiddleware;

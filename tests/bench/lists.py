@@ -20,15 +20,13 @@ sys.path.insert(0, str(TOP / 'cloud'))
 import database  # noqa: E402
 from cloud import Cloud  # noqa: E402
 from cloud import STATE  # noqa: E402
+from copies import Copies  # noqa: E402
 from service import Process  # noqa: E402
 
 SIZES, PAGE, A_SERVER = (1_000, 10_000, 100_000), 100, 50
 REQUESTS, REQUESTS_CINDER = 200, 10
 GOAL_CPU, GOAL_P99 = 20, 1.5
 TICKS = os.sysconf('SC_CLK_TCK')
-# An id that follows from a word, so that rows of several tables find each other.
-ID = """CREATE FUNCTION {database}.id_of(word varchar(64) CHARACTER SET ascii) RETURNS char(36) CHARACTER SET ascii DETERMINISTIC
-RETURN INSERT(INSERT(INSERT(INSERT(MD5(word), 9, 0, '-'), 14, 0, '-'), 19, 0, '-'), 24, 0, '-')"""
 
 
 def cpu(pid):
@@ -42,27 +40,12 @@ def pid_of(name):
     return (STATE / 'run' / f'{name}.pid').read_text().split()[0]
 
 
-class Rows:
+class Rows(Copies):
     """Many snapshots, copied from one."""
 
-    def __init__(self, ours, project, server, snapshot, volume, volume_snapshot):
-        self.ours, self.project, self.server, self.snapshot = ours, project, server, snapshot
-        self.volume, self.volume_snapshot, self.there = volume, volume_snapshot, 1
-        self.run(ID.format(database=ours.rpartition('/')[2]))
-
-    def run(self, sql, *values):
-        database.rows(self.ours, sql, values)
-
-    def copy(self, table, where, value, first, last, **changed):
-        """Copies a row once for each number; `{n}` in what is `changed` is the number."""
-        schema, _, name = table.rpartition('.')
-        found = database.rows(self.ours, 'SELECT column_name AS name FROM information_schema.columns WHERE table_name = %s AND '
-                              'table_schema = ' + (f"'{schema}'" if schema else 'DATABASE()'), (name,))
-        columns = [row['name'] for row in found]
-        values = [changed.get(column, f't.`{column}`').format(n='k.seq') for column in columns]
-        names = ', '.join(f'`{column}`' for column in columns)
-        self.run(f'INSERT INTO {table} ({names}) SELECT {", ".join(values)} FROM {table} t JOIN seq_{first}_to_{last} k '
-                 f'WHERE t.{where} = %s', value)
+    def __init__(self, ours, server, snapshot, volume, volume_snapshot):
+        super().__init__(ours)
+        self.server, self.snapshot, self.volume, self.volume_snapshot, self.there = server, snapshot, volume, volume_snapshot, 1
 
     def grow(self, size):
         first, last = self.there, size - 1
@@ -73,13 +56,13 @@ class Rows:
             self.copy('servers', 'id', self.server, *servers, id="id_of(CONCAT('server', {n}))", current_branch_id="id_of(CONCAT('branch', {n}))",
                       current_snapshot_id="id_of(CONCAT('snapshot', {n} * 50))")
             self.copy('branches', 'server_id', self.server, *servers, id="id_of(CONCAT('branch', {n}))", server_id="id_of(CONCAT('server', {n}))")
-            for row in database.rows(self.ours, 'SELECT id FROM layers WHERE server_id = %s', (self.server,)):
+            for row in self.run('SELECT id FROM layers WHERE server_id = %s', self.server):
                 self.copy('layers', 'id', row['id'], *servers, id=f"id_of(CONCAT('{row['id'][-12:]}', {{n}}))",
                           server_id="id_of(CONCAT('server', {n}))")
         first = max(first, A_SERVER)  # the first server keeps what was really captured
         self.copy('snapshots', 'id', self.snapshot, first, last, id="id_of(CONCAT('snapshot', {n}))", server_id=server, branch_id=branch,
                   sequence='{n}', name="CONCAT('nightly-', {n})", created_at=at, updated_at=at)
-        for row in database.rows(self.ours, 'SELECT id, layer_id FROM disk_snapshots WHERE snapshot_id = %s', (self.snapshot,)):
+        for row in self.run('SELECT id, layer_id FROM disk_snapshots WHERE snapshot_id = %s', self.snapshot):
             part = f"id_of(CONCAT('part{row['id'][-12:]}', {{n}}))"
             self.copy('disk_snapshots', 'id', row['id'], first, last, id=part, origin_id=part, server_id=server,
                       snapshot_id="id_of(CONCAT('snapshot', {n}))", layer_id=f"id_of(CONCAT('{row['layer_id'][-12:]}', {{n}} DIV 50))")
@@ -121,7 +104,7 @@ def main(out, rounds=3):
         [volume_snapshot] = [id for id, one in project.snapshots().items() if one['volume_id'] == volume]
         service.stop()
         service.start(role='api')
-        rows, results = Rows(url, project, server.id, snapshot['id'], volume, volume_snapshot), {}
+        rows, results = Rows(url, server.id, snapshot['id'], volume, volume_snapshot), {}
         cinder = project.owner.conn.block_storage.get_endpoint()
         try:
             for size in SIZES:
