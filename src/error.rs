@@ -123,6 +123,12 @@ impl Error {
     pub fn internal(message: impl Into<String>) -> Self {
         Self::new(Kind::Internal, message)
     }
+    /// Says in which object of the request the field stands; nothing, where no field is wrong or its place is known.
+    #[must_use]
+    pub fn within(mut self, object: &str) -> Self {
+        self.field = self.field.map(|field| if field.contains('.') { field } else { format!("{object}.{field}") });
+        self
+    }
     /// Says what the reader can do about it.
     #[must_use]
     pub fn remedy(mut self, remedy: impl Into<String>) -> Self {

@@ -117,3 +117,28 @@ async fn the_service(found: &mut Catalogue) {
     house.sql().await.execute_unprepared("UPDATE snapshots SET consistency = 'garbage'").await.unwrap();
     found.note("a bug", &house.send("GET", "/v1/snapshots", None).await);
 }
+
+#[tokio::test]
+async fn a_field_is_named_by_where_it_stands_in_the_body() {
+    let house = House::open().await;
+    let server = house.server();
+    let fresh = house.captured(server, "fresh").await;
+    let snapshot = format!("/v1/snapshots/{}", fresh["id"].as_str().unwrap());
+    let branch = format!("/v1/branches/{}", fresh["branch_id"].as_str().unwrap());
+    for (method, path, body, field) in [
+        ("POST", "/v1/snapshots", json!({ "snapshot": { "server_id": server, "name": " " } }), "snapshot.name"),
+        (
+            "POST",
+            "/v1/snapshots",
+            json!({ "snapshot": { "server_id": server }, "client_token": "a b" }),
+            "client_token",
+        ),
+        ("PATCH", &snapshot, json!({ "snapshot": { "name": " " } }), "snapshot.name"),
+        ("PATCH", &branch, json!({ "branch": { "name": " " } }), "branch.name"),
+        ("POST", &format!("{snapshot}/restore"), json!({ "restore": { "branch_name": " " } }), "restore.branch_name"),
+        ("POST", &format!("{branch}/restore"), json!({ "restore": { "disks": ["vdz"] } }), "restore.disks"),
+    ] {
+        let answer = house.send(method, path, Some(body)).await;
+        assert_eq!((answer.status, &answer.body["errors"][0]["field"]), (400, &json!(field)), "{}", answer.text);
+    }
+}

@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 
 use super::schema::{Name, Time};
 use super::snapshots::body::Restore;
-use super::{DeleteParams, Planned, acted, how_to_delete};
+use super::{DeleteParams, Planned, acted, how_to_delete, of_member};
 use crate::api::ApiState;
 use crate::api::body::{Body, parse, path_id};
 use crate::api::caller::Caller;
@@ -126,7 +126,7 @@ pub async fn show(state: web::Data<ApiState>, caller: Caller, id: web::Path<Stri
 pub async fn update(state: web::Data<ApiState>, caller: Caller, id: web::Path<String>, body: Body) -> Answer {
     let id = path_id("Branch", &id)?;
     let fields = parse::<BranchUpdate>(&body.0)?.branch;
-    let detail = state.app.rename_branch(&caller.0, id, &fields.name).await?;
+    let detail = state.app.rename_branch(&caller.0, id, &fields.name).await.map_err(of_member("branch"))?;
     Ok(HttpResponse::Ok().json(OneBranch { branch: detail.into() }))
 }
 
@@ -173,5 +173,6 @@ pub async fn restore(
     let id = path_id("Branch", &id)?;
     // The branch's tip takes the place of this id.
     let wanted = parse::<Restore>(&body.0)?.request(SnapshotId::new())?;
-    Ok(acted(&state, &request, state.app.restore_branch(&caller.0, id, wanted).await?, begun))
+    let answer = state.app.restore_branch(&caller.0, id, wanted).await.map_err(of_member("restore"))?;
+    Ok(acted(&state, &request, answer, begun))
 }

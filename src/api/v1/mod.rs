@@ -21,7 +21,7 @@ use crate::app::plan_view::PlanView;
 use crate::app::policy::{Rule, Target};
 use crate::app::snapshot_delete::HowToDelete;
 use crate::app::{self, RequestContext};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::ids::OperationId;
 use schema::{Flag, Generation};
 
@@ -55,6 +55,11 @@ fn acted<T, View: Serialize>(
 /// The answer to an act that has begun: the resource, with the operation that works on it. `path` is where to look next.
 fn accepted(state: &ApiState, request: &HttpRequest, view: impl Serialize, path: &str) -> HttpResponse {
     HttpResponse::Accepted().insert_header((LOCATION, format!("{}/v1/{path}", base(state, request)))).json(view)
+}
+
+/// What an act has found wrong in a field of this object of the body, or in a member beside it.
+fn of_member(object: &'static str) -> impl Fn(Error) -> Error {
+    move |error| if error.field() == Some("client_token") { error } else { error.within(object) }
 }
 
 /// How a deletion is asked for.

@@ -7,7 +7,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use utoipa::IntoParams;
 
 use super::schema::{Flag, Word};
-use super::{DeleteParams, Planned, accepted, acted, how_to_delete, plan, project_of};
+use super::{DeleteParams, Planned, accepted, acted, how_to_delete, of_member, plan, project_of};
 use crate::api::ApiState;
 use crate::api::body::{Body, field_id, parse, path_id};
 use crate::api::caller::Caller;
@@ -119,7 +119,7 @@ pub async fn create(state: web::Data<ApiState>, caller: Caller, request: HttpReq
         Err(error) if error.kind() == Kind::NotFound => {
             return Err(Error::bad_field("snapshot.server_id", error.to_string()).into());
         }
-        other => other?,
+        other => other.map_err(of_member("snapshot"))?,
     };
     match answer {
         app::Answer::Plan(view) => Ok(plan(view)),
@@ -145,7 +145,7 @@ pub async fn create(state: web::Data<ApiState>, caller: Caller, request: HttpReq
 pub async fn update(state: web::Data<ApiState>, caller: Caller, id: web::Path<String>, body: Body) -> Answer {
     let id = path_id("Snapshot", &id)?;
     let wanted = parse::<SnapshotUpdate>(&body.0)?.request();
-    let detail = state.app.update_snapshot(&caller.0, id, wanted).await?;
+    let detail = state.app.update_snapshot(&caller.0, id, wanted).await.map_err(of_member("snapshot"))?;
     Ok(HttpResponse::Ok().json(OneSnapshot { snapshot: detail.into() }))
 }
 
@@ -190,5 +190,6 @@ pub async fn restore(
 ) -> Answer {
     let id = path_id("Snapshot", &id)?;
     let wanted = parse::<Restore>(&body.0)?.request(id)?;
-    Ok(acted(&state, &request, state.app.restore_snapshot(&caller.0, wanted).await?, begun))
+    let answer = state.app.restore_snapshot(&caller.0, wanted).await.map_err(of_member("restore"))?;
+    Ok(acted(&state, &request, answer, begun))
 }
