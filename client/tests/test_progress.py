@@ -5,7 +5,6 @@ import io
 import bodies
 import pytest
 from conftest import Terminal
-from openstack import exceptions
 
 from ratoonclient.osc import progress
 from ratoonclient.v1 import operation as _operation
@@ -58,38 +57,45 @@ def test_a_log_has_a_line_for_each_change():
     assert stream.getvalue() == "restore: queued (0/2)\nrestore: succeeded (2/2)\n"
 
 
-def follow_a_restore(*looks, expected):
+def follow_a_restore(*looks, expected=10.0):
+    """Looks at it every three seconds; the last one took so long."""
     stream, times = Terminal(), iter([0, *range(3, 99, 3)])
-    follow = progress.Progress(stream, clock=lambda: next(times), expected=expected)
+    follow = progress.Progress(
+        stream, clock=lambda: next(times), expected=lambda operation: expected
+    )
     for look in looks:
         follow(operation(**look))
     return [line.removesuffix("\033[K") for line in stream.getvalue().split("\r")[1:]]
 
 
-def test_a_terminal_is_told_how_long_it_took_last_time():
-    running = {"status": "running", "phase": "swap", "steps_done": 1}
+RUNNING = {"status": "running", "phase": "swap"}
+
+
+def test_a_terminal_is_told_what_is_left_of_the_time_that_it_took_last():
     lines = follow_a_restore(
         {},
-        running,
-        running,
-        running,
+        RUNNING,
+        {**RUNNING, "steps_done": 1},
+        RUNNING,
+        RUNNING,
+        RUNNING,
         {"status": "succeeded", "steps_done": 2},
-        expected=lambda operation: 10.0,
     )
     assert lines == [
         "restore: queued (0/2)  0:03",
-        "restore: swap (1/2)  0:06 of about 0:10",
-        "restore: swap (1/2)  0:09 of about 0:10",
-        "restore: swap (1/2)  0:12",
-        "restore: succeeded (2/2)  0:15",
+        "restore: swap (0/2)  0:06, about 0:10 left",
+        "restore: swap (1/2)  0:09, about 0:07 left",
+        "restore: swap (0/2)  0:12, about 0:04 left",
+        "restore: swap (0/2)  0:15, about 0:01 left",
+        "restore: swap (0/2)  0:18",
+        "restore: succeeded (2/2)  0:21",
     ]
 
 
-def test_it_is_followed_all_the_same_where_nobody_knows_how_long_it_takes():
-    def refused(operation):
-        raise exceptions.HttpException("not yours to list")
+def test_of_one_that_was_not_seen_to_begin_nobody_knows_what_is_left():
+    lines = follow_a_restore({**RUNNING, "steps_done": 1}, RUNNING)
+    assert lines == ["restore: swap (1/2)  0:03", "restore: swap (0/2)  0:06"]
 
-    for expected in (lambda operation: None, refused):
-        assert follow_a_restore({"status": "running"}, expected=expected) == [
-            "restore: running (0/2)  0:03"
-        ]
+
+def test_it_is_followed_all_the_same_where_nobody_knows_how_long_it_takes():
+    assert follow_a_restore(RUNNING, expected=None) == ["restore: swap (0/2)  0:03"]

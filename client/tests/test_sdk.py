@@ -170,7 +170,14 @@ def test_an_operation_is_expected_to_take_as_long_as_the_newest_of_its_kind(
         past(operation.kind, 3),
     ]
     assert proxy.expected_seconds(operation) == 150
-    assert operation.server_id in str(cloud.requests[-1])
+    query = cloud.requests[-1][2]
+    wanted = {"server_id": operation.server_id, "project_id": operation.project_id}
+    assert wanted.items() <= query.items()
+
+    cloud.errors["GET", "/snap/v1/operations"] = (503, "away")
+    assert proxy.expected_seconds(operation) is None
+    cloud.close()
+    assert proxy.expected_seconds(operation) is None
 
 
 def test_engines_are_listed(conn):

@@ -26,6 +26,7 @@ ACTS = {
     "delete_branch": "branch:delete",
     "delete_tree": "tree:delete",
     "cancel": "operation:cancel",
+    "engines": "engine:get",
 }
 #: A page waits no longer for the service than its reader would.
 TIMEOUT_SECONDS = 30

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 #: Height of a row and width of a lane, in CSS pixels; static/server_snapshots/tree.css has the first too.
 ROW, LANE = 48, 22
+#: Where many lines stand side by side they move together, so that there is room for words beside them.
+LANES_WIDTH_MAX, LANE_MIN = 220, 8
 #: Branches have so many colours; after that they begin anew.
 COLOURS = 8
 
@@ -18,8 +20,8 @@ class Path:
 
 @dataclass(frozen=True)
 class Dot:
-    x: float
-    y: float
+    x: int
+    y: int
     colour: int
     #: snapshot, hidden or here
     kind: str
@@ -27,38 +29,41 @@ class Dot:
 
 @dataclass(frozen=True)
 class Drawing:
-    width: float
-    height: float
+    width: int
+    height: int
     paths: list
     dots: list
+    #: by branch
+    colours: dict
 
 
 def of(picture):
     paths, dots, colours = [], [], {}
+    lane = max(LANE_MIN, min(LANE, LANES_WIDTH_MAX // max(picture.lanes, 1)))
     for line in picture.lines:
         for stop in line.stops:
-            colour = colours.setdefault(stop.branch_id, len(colours)) % COLOURS
+            colour = colours.setdefault(stop.branch_id, len(colours) % COLOURS)
             if stop.parent:
-                paths.append(Path(_way(stop.parent, stop), colour, stop.node is None))
-            dots.append(Dot(_x(stop), _y(stop), colour, _kind(stop)))
-    return Drawing(LANE * max(picture.lanes, 1), ROW * len(picture.stops), paths, dots)
+                paths.append(Path(_way(stop.parent, stop, lane), colour, stop.node is None))
+            dots.append(Dot(_x(stop, lane), _y(stop), colour, _kind(stop)))
+    return Drawing(lane * max(picture.lanes, 1) + LANE - lane, ROW * len(picture.stops), paths, dots, colours)
 
 
-def _way(parent, stop):
+def _way(parent, stop, lane):
     """Up from the parent; a fork bends into its lane right above it, and goes straight up from there."""
-    x, y, to_x, to_y = _x(parent), _y(parent), _x(stop), _y(stop)
+    x, y, to_x, to_y = _x(parent, lane), _y(parent), _x(stop, lane), _y(stop)
     if x == to_x:
-        return f"M{x:g} {y:g}V{to_y:g}"
-    bend = y - ROW
-    return f"M{x:g} {y:g}C{x:g} {y - ROW / 2:g} {to_x:g} {y - ROW / 2:g} {to_x:g} {bend:g}V{to_y:g}"
+        return f"M{x} {y}V{to_y}"
+    middle, bend = y - ROW // 2, y - ROW
+    return f"M{x} {y}C{x} {middle} {to_x} {middle} {to_x} {bend}V{to_y}"
 
 
-def _x(stop):
-    return LANE * (stop.lane + 0.5)
+def _x(stop, lane):
+    return lane * stop.lane + LANE // 2
 
 
 def _y(stop):
-    return ROW * (stop.row + 0.5)
+    return ROW * stop.row + ROW // 2
 
 
 def _kind(stop):

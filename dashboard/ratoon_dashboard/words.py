@@ -13,6 +13,19 @@ OPERATIONS = {
 }
 
 
+ENDS = {
+    "failed": _("%(kind)s has failed and is undone."),
+    "cancelled": _("%(kind)s was cancelled and is undone."),
+    "succeeded": _("%(kind)s is done."),
+}
+
+
+def end_of_operation(operation):
+    """How it went; what was in the way is said by the service."""
+    kind = OPERATIONS.get(operation.kind) or operation.kind.replace("_", " ")
+    return ENDS[operation.status] % {"kind": kind}
+
+
 def of_operation(operation):
     """What is going on, and how far it is."""
     kind = OPERATIONS.get(operation.kind) or operation.kind.replace("_", " ")

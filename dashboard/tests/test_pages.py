@@ -10,12 +10,15 @@ from django.utils import html
 from django.template import loader
 from django.urls import resolve
 from django.urls import reverse
+from django.utils import translation
 from keystoneauth1 import exceptions as ks_exceptions
 from openstack import exceptions
 from openstack_dashboard.test import helpers
 
 from ratoon_dashboard import api
+from ratoon_dashboard import svg
 from ratoon_dashboard.snapshots import tabs
+from ratoonclient.v1 import branch
 from ratoonclient.v1 import engine
 from ratoonclient.v1 import operation
 from ratoonclient.v1 import server
@@ -30,6 +33,7 @@ SNAPSHOT = snapshot.Snapshot(**json.loads((SAMPLES / "snapshot-show-response.jso
 AT_WORK = {"operation_id": "01a1fc56-03b4-7759-90fc-bc646e85df08"}
 TREE |= AT_WORK
 THE_SERVER = server.Server(**json.loads((SAMPLES / "server-show-response.json").read_text())["server"] | AT_WORK)
+BRANCH = branch.Branch(**json.loads((SAMPLES / "branch-show-response.json").read_text())["branch"])
 OPERATION = operation.Operation(**json.loads((SAMPLES / "operation-show-response.json").read_text())["operation"])
 ENGINES = [engine.Engine(**one) for one in json.loads((SAMPLES / "engines-list-response.json").read_text())["engines"]]
 ENDPOINT = {"interface": "public", "region": "RegionOne", "region_id": "RegionOne", "url": "http://snapshots"}
@@ -66,8 +70,11 @@ class Service:
     def get_snapshot(self, snapshot):
         return SNAPSHOT
 
-    def plan_restore_snapshot(self, snapshot):
-        return PLAN
+    def get_branch(self, branch):
+        return BRANCH
+
+    def plan_restore_snapshot(self, snapshot, safety_snapshot=True):
+        return PLAN | ({} if safety_snapshot else {"safety": "declined", "loses": ["what disk vda holds now"]})
 
     def plan_delete_snapshot(self, snapshot, subtree=False):
         self.asked.append((snapshot, subtree))
@@ -143,16 +150,30 @@ class PagesTest(Catalogued, helpers.TestCase):
         self.assertContains(page, PLAN["disks"][0]["reason"])
         self.assertContains(page, f'name="tree_generation" value="{PLAN["tree_generation"]}"')
 
-    def restore(self, generation=PLAN["tree_generation"]):
+    def restore(self, generation=PLAN["tree_generation"], **changes):
         url = reverse("horizon:project:server_snapshots:restore", args=[SERVER, NODE])
-        agreed = {"id": NODE, "server_id": SERVER, "tree_generation": generation, "safety_snapshot": "on", "branch_name": ""}
-        return self.client.post(url, agreed)
+        agreed = {"id": NODE, "server_id": SERVER, "tree_generation": generation, "branch_name": "",
+                  "safety_snapshot": "on", "planned_safety_snapshot": "True"}
+        return self.client.post(url, {name: value for name, value in (agreed | changes).items() if value is not None})
 
     def test_a_restore_holds_for_the_tree_that_was_shown(self):
         page = self.restore()
         self.assertRedirects(page, reverse("horizon:project:server_snapshots:tree", args=[SERVER]))
         [(id, how)] = self.service.asked
         self.assertEqual((id, how["tree_generation"]), (NODE, PLAN["tree_generation"]))
+
+    def test_who_keeps_nothing_is_shown_what_is_lost_and_asked_again(self):
+        page = self.restore(safety_snapshot=None)
+        self.assertEqual(self.service.asked, [])
+        for text in "what disk vda holds now", "This is another plan now.", 'name="planned_safety_snapshot" value="False"':
+            self.assertContains(page, text)
+        self.restore(safety_snapshot=None, planned_safety_snapshot="False")
+        [(_id, how)] = self.service.asked
+        self.assertIs(how["safety_snapshot"], False)
+
+    def test_a_form_names_what_it_is_about(self):
+        for name, thing in ("restore", SNAPSHOT), ("delete", SNAPSHOT), ("edit", SNAPSHOT), ("rename_branch", BRANCH):
+            self.assertContains(self.page(name, SERVER, NODE), f"{thing.name}</h")
 
     def edit(self, **changes):
         before = {"id": NODE, "server_id": SERVER, "name": SNAPSHOT.name, "description": SNAPSHOT.description}
@@ -218,6 +239,28 @@ class PagesTest(Catalogued, helpers.TestCase):
         state = self.page("state", SERVER).json()
         self.assertEqual(state["generation"], THE_SERVER.tree_generation)
         self.assertEqual((state["operation"]["words"], state["operation"]["done"]), ("Restoring: swap", 3))
+
+    def test_how_the_newest_operation_went_is_told_where_the_tree_does_not(self):
+        error = {"code": "conflict", "message": "The server has moved.", "remedy": "Try again.", "step": "swap"}
+        ends = {"finished_at": "2026-11-21T04:02:11Z", "error": error, "warnings": []}
+        for status, told in ("failed", "The server has moved."), ("cancelled", "was cancelled"), ("succeeded", None):
+            one = operation.Operation(**OPERATION.to_dict() | ends | {"status": status})
+            with self.subTest(status), mock.patch.dict(TREE, operation_id=None), mock.patch.object(self.service, "operations", return_value=[one]):
+                page = self.page("picture", SERVER)
+                if told:
+                    self.assertContains(page, told)
+                    self.assertContains(page, one.request_id)
+                else:
+                    self.assertNotContains(page, "snapshot-tree-ended")
+
+    def test_the_tree_is_shown_though_nobody_knows_how_the_newest_operation_went(self):
+        self.service.operations = mock.Mock(side_effect=exceptions.HttpException("away"))
+        with mock.patch.dict(TREE, operation_id=None):
+            self.assertContains(self.page("picture", SERVER), 'id="snapshot-tree"')
+
+    def test_in_every_language_a_picture_is_drawn_in_whole_pixels(self):
+        with translation.override("de"), mock.patch.object(svg, "LANE", 23):
+            self.assertNotRegex(self.page("picture", SERVER).content.decode(), r'c[xy]="[0-9]+[.,]')
 
     def test_the_picture_alone_is_a_part_of_a_page(self):
         page = self.page("picture", SERVER)

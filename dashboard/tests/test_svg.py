@@ -41,3 +41,10 @@ def test_a_branch_has_one_colour_wherever_it_stands():
     nodes = [node(1), node(2, 1), node(3, 1, "b")]
     colours = {dot.colour for dot in drawn(nodes, at=1).dots}
     assert len(colours) == 2
+
+
+def test_many_lines_side_by_side_leave_room_for_words():
+    forks = [node(1)] + [node(number, 1, f"b{number}") for number in range(2, 40)]
+    drawing = drawn(forks, at=1)
+    assert drawing.width < 400
+    assert max(dot.x for dot in drawing.dots) < drawing.width

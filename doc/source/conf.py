@@ -1,6 +1,7 @@
 project = "Ratoon"
 copyright = "the Ratoon authors"  # noqa: A001
-extensions = ["openstackdocstheme"]
+extensions = ["openstackdocstheme", "cliff.sphinxext"]
+autoprogram_cliff_application = "openstack"
 html_theme = "openstackdocs"
 html_theme_options = {"display_badge": False, "sidebar_mode": "toctree"}
 # Not a project of opendev.org: no links to its repositories and bug tracker.

@@ -10,7 +10,7 @@ use crate::domain::plan::capture::CapturePlan;
 use crate::domain::plan::delete::{DeletePlan, Removal};
 use crate::domain::plan::restore::{Comeback, NOT_BROUGHT_BACK, RestorePlan, Safety};
 use crate::domain::quota::Need;
-use crate::ids::SnapshotId;
+use crate::ids::{LayerId, SnapshotId};
 use crate::store::trees::ServerTree;
 
 /// One disk of a plan.
@@ -96,6 +96,16 @@ fn total(needs: &[(String, Need)]) -> Need {
     })
 }
 
+/// A disk in words: as its guest knew it when it was last captured.
+fn disk_words(tree: &ServerTree, id: LayerId) -> String {
+    let Ok(layer) = tree.layer(id) else { return "a disk".to_owned() };
+    if layer.kind == DiskKind::System {
+        return "the system disk".to_owned();
+    }
+    let captured = tree.disk_snapshots.iter().rev().find(|part| part.layer_id == id);
+    format!("disk {}", captured.and_then(|part| part.attachment.device.as_ref()).unwrap_or(&layer.key))
+}
+
 impl PlanView {
     fn branch_words(look: &Look, choice: &BranchChoice) -> (Option<String>, Option<&'static str>) {
         match choice {
@@ -157,7 +167,6 @@ impl PlanView {
     #[must_use]
     pub fn of_delete(tree: &ServerTree, plan: &DeletePlan, bytes_freed: Option<u64>) -> Self {
         let name = |id: SnapshotId| tree.snapshot(id).map(|node| node.name.clone()).unwrap_or_default();
-        let disk = |id| tree.layer(id).map(|layer| layer.key.clone()).unwrap_or_default();
         let moves = plan.current.map(|current| {
             let to = current.map_or("no snapshot".to_owned(), |id| format!("\"{}\"", name(id)));
             StepView { step: "hide", what: format!("\"You are here\" moves to {to}; the server notices nothing") }
@@ -166,11 +175,11 @@ impl PlanView {
             let what = match removal {
                 Removal::Snapshot(origin) => {
                     let part = tree.disk_snapshots.iter().find(|part| part.origin == *origin);
-                    let (node, key) =
-                        part.map(|part| (name(part.snapshot_id), disk(part.layer_id))).unwrap_or_default();
-                    format!("remove the snapshot of disk {key} that belongs to \"{node}\"")
+                    let (node, disk) =
+                        part.map(|part| (name(part.snapshot_id), disk_words(tree, part.layer_id))).unwrap_or_default();
+                    format!("remove the snapshot of {disk} that belongs to \"{node}\"")
                 }
-                Removal::Layer(id) => format!("remove the parked disk {}", disk(*id)),
+                Removal::Layer(id) => format!("remove {}, which is parked", disk_words(tree, *id)),
             };
             StepView { step: "remove", what }
         });

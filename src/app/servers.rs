@@ -67,13 +67,11 @@ impl App {
         let mut details = Vec::new();
         let records = self.store.servers(project, page).await?;
         let totals = self.store.totals(&records.iter().map(|record| record.id).collect::<Vec<_>>()).await?;
+        let branches: Vec<_> = records.iter().filter_map(|record| record.current_branch_id).collect();
+        let branches = self.store.branch_names(&branches).await?;
         for record in records {
-            let branch = match record.current_branch_id {
-                Some(id) => self.store.branch(id).await?,
-                None => None,
-            };
             details.push(ServerDetail {
-                current_branch: branch.map(|branch| branch.name),
+                current_branch: record.current_branch_id.and_then(|id| branches.get(&id).cloned()),
                 totals: totals.get(&record.id).copied().unwrap_or_default(),
                 record,
             });

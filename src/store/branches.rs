@@ -1,7 +1,9 @@
 //! Branches.
 
+use std::collections::HashMap;
+
 use sea_orm::sea_query::Expr;
-use sea_orm::{ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder};
+use sea_orm::{ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 
 use super::operations::in_the_way;
 use super::rows::{branch, server};
@@ -73,6 +75,23 @@ pub(super) async fn of_server(connection: &impl ConnectionTrait, server: ServerI
 }
 
 impl Store {
+    /// The names of these branches; one that is not there is left out.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn branch_names(&self, ids: &[BranchId]) -> Result<HashMap<BranchId, String>> {
+        let rows: Vec<(String, String)> = branch::Entity::find()
+            .select_only()
+            .column(branch::Column::Id)
+            .column(branch::Column::Name)
+            .filter(branch::Column::Id.is_in(ids.iter().map(BranchId::to_string)))
+            .into_tuple()
+            .all(&self.read)
+            .await
+            .map_err(database_error)?;
+        rows.into_iter().map(|(id, name)| Ok((from_id("branches.id", &id)?, name))).collect()
+    }
+
     /// A branch.
     ///
     /// # Errors

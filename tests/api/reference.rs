@@ -159,6 +159,16 @@ pub fn routes_of_the_service() -> BTreeSet<String> {
 }
 
 #[test]
+fn no_parameter_is_described_twice() {
+    let text = std::fs::read_to_string(root().join("api-ref/source/parameters.yaml")).unwrap();
+    let mut seen = BTreeSet::new();
+    for name in text.lines().filter(|line| line.starts_with(|letter: char| letter.is_ascii_alphabetic())) {
+        assert!(seen.insert(name), "{name}");
+    }
+    assert!(seen.len() > 100);
+}
+
+#[test]
 fn every_route_is_in_the_reference() {
     let mut documented = BTreeSet::new();
     for file in std::fs::read_dir(root().join("api-ref/source/v1")).unwrap() {

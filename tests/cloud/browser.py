@@ -20,6 +20,8 @@ class Browser:
         options = webdriver.ChromeOptions()
         options.binary_location = '/usr/bin/chromium'
         for flag in ('headless=new', 'no-sandbox', 'disable-gpu', 'disable-dev-shm-usage', f'window-size={size[0]},{size[1]}',
+                     # There is a mouse, as the style sheets ask.
+                     'blink-settings=primaryHoverType=2,availableHoverTypes=2,primaryPointerType=4,availablePointerTypes=4',
                      'force-prefers-reduced-motion', 'no-proxy-server', 'hide-scrollbars'):
             options.add_argument(f'--{flag}')
         options.set_capability('goog:loggingPrefs', {'browser': 'ALL'})

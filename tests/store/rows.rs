@@ -1,9 +1,11 @@
 //! What was written is what is read, whichever database keeps it.
 
+use ratoon::domain::disk::DiskSnapshot;
 use ratoon::domain::operation::{EventKind, OperationEvent, OperationStatus};
-use ratoon::domain::snapshot::Branch;
-use ratoon::ids::{BranchId, EngineId, ServerId};
+use ratoon::domain::snapshot::{Branch, SnapshotStatus};
+use ratoon::ids::{BranchId, DiskSnapshotId, EngineId, ServerId};
 use ratoon::store::operations::{Fence, Progress};
+use ratoon::store::servers::Totals;
 use ratoon::store::snapshots::SnapshotFilter;
 use ratoon::store::trees::TreeChange;
 use ratoon::store::{Page, SortKey};
@@ -144,4 +146,31 @@ async fn an_operation_that_finds_another_in_its_way_leaves_nothing() {
     let error = store.begin_operation(&second, "web", TreeChange::default(), None).await.unwrap_err();
     assert!(error.to_string().contains(&first.id.to_string()), "it names what is in the way: {}", error.chain());
     assert_eq!(store.operation(second.id).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn each_server_has_the_totals_of_its_own_snapshots() {
+    let (_database, store) = database().await;
+    let (many, few, none) = (ServerId::new(), ServerId::new(), ServerId::new());
+    for (server, sizes) in [(many, &[1, 20, 300][..]), (few, &[50_000]), (none, &[4000])] {
+        let (operation, mut change) = capture(server, "main");
+        let part = change.disk_snapshots.remove(0);
+        change.disk_snapshots = sizes.iter().map(|size_bytes| other_part(&part, *size_bytes)).collect();
+        if server == none {
+            change.snapshots[0].status = SnapshotStatus::Creating;
+        }
+        let branch = change.branches[0].id;
+        store.begin_operation(&operation, "web", change, None).await.unwrap();
+        assert_eq!(store.branch_names(&[branch, BranchId::new()]).await.unwrap(), [(branch, "main".to_owned())].into());
+    }
+    let totals = |snapshots, bytes| Totals { snapshots, bytes };
+    let found = store.totals(&[many, few, none, ServerId::new()]).await.unwrap();
+    assert_eq!(found, [(many, totals(1, 321)), (few, totals(1, 50_000))].into());
+    assert_eq!(store.totals(&[few]).await.unwrap(), [(few, totals(1, 50_000))].into());
+    assert!(store.totals(&[]).await.unwrap().is_empty());
+}
+
+fn other_part(part: &DiskSnapshot, size_bytes: u64) -> DiskSnapshot {
+    let id = DiskSnapshotId::new();
+    DiskSnapshot { id, origin: id, size_bytes, ..part.clone() }
 }

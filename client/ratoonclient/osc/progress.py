@@ -1,14 +1,13 @@
 """Follows an operation on stderr, so that stdout stays clean for formatters.
 
-On a terminal one line is rewritten in place, with how long the last one of
-the kind took on the server; elsewhere (a log, a pipe) a line
+On a terminal one line is rewritten in place, with what is left of the time
+that the last one of the kind took on the server; elsewhere (a log, a pipe) a line
 is written whenever the phase changes. `--quiet` silences it.
 """
 
 import sys
 import time
 
-from openstack import exceptions as sdk_exceptions
 from osc_lib import exceptions
 
 from ratoonclient.v1 import _proxy
@@ -25,18 +24,17 @@ class Progress:
         self.stream, self.clock = stream, clock
         self.started = clock()
         self.in_place = stream.isatty()
-        self.last, self.expected, self.total = None, expected, None
+        self.last, self.expected = None, expected
+        #: when it began to run, and how long it may take from then on; None where that is not known
+        self.begun = self.total = None
 
     def __call__(self, operation):
         line = line_of(operation)
         if self.in_place:
-            if self.last is None:
-                self.total = self._ask(operation)
-            seconds = self.clock() - self.started
-            if operation.status == "running" and self.total and seconds < self.total:
-                line += f"  {clock_of(seconds)} of about {clock_of(self.total)}"
-            else:
-                line += f"  {clock_of(seconds)}"
+            now = self.clock()
+            line += f"  {clock_of(now - self.started)}"
+            if operation.status == "running":
+                line += self._left(operation, now)
             self._write(f"\r{line}\033[K")
         elif line != self.last:
             self._write(line + "\n")
@@ -47,12 +45,13 @@ class Progress:
         if self.in_place and self.last is not None:
             self._write("\n")
 
-    def _ask(self, operation):
-        """An estimate is worth no failure."""
-        try:
-            return self.expected(operation)
-        except sdk_exceptions.SDKException:
-            return None
+    def _left(self, operation, now):
+        """What is left of the time that the last one took, if it was seen to begin."""
+        if self.begun is None:
+            self.begun = now
+            self.total = None if operation.steps_done else self.expected(operation)
+        left = self.total - (now - self.begun) if self.total else 0
+        return f", about {clock_of(left)} left" if left >= 1 else ""
 
     def _write(self, words):
         self.stream.write(words)

@@ -160,16 +160,24 @@ class Proxy(proxy.Proxy):
         return self._get_resource(_operation.Operation, operation).cancel(self)
 
     def expected_seconds(self, operation):
-        """How long the newest of its kind took on its server, in seconds; None where none has succeeded."""
+        """How long the newest of its kind took on its server: seconds, one at least.
+
+        None where none has succeeded, and where that cannot be learned now: an
+        estimate is worth no failure.
+        """
         past = self.operations(
             server_id=operation.server_id,
+            project_id=operation.project_id,
             status="succeeded",
             sort="created_at:desc",
             limit=PAST_OPERATIONS_MAX,
         )
-        for one in itertools.islice(past, PAST_OPERATIONS_MAX):
-            if one.kind == operation.kind:
-                return one.seconds
+        try:
+            for one in itertools.islice(past, PAST_OPERATIONS_MAX):
+                if one.kind == operation.kind:
+                    return None if one.seconds is None else max(one.seconds, 1.0)
+        except (exceptions.SDKException, ks_exceptions.ClientException):
+            pass
         return None
 
     def wait_for_operation(

@@ -18,6 +18,12 @@ class ActForm(forms.SelfHandlingForm):
     plan = None
     #: what is said when the service has accepted it
     begun = ""
+    #: whether what cannot be had again goes
+    is_destructive = False
+
+    def shown(self, plan):
+        """What the form says when this plan stands above it."""
+        return {"tree_generation": plan["tree_generation"]}
 
     def handle(self, request, data):
         try:
@@ -54,7 +60,7 @@ class CreateForm(ActForm):
     begun = _("The snapshot is being taken.")
 
     @staticmethod
-    def plan(client, things):
+    def plan(client, things, chosen):
         return client.plan_snapshot(server_id=str(things["server_id"]))
 
     def ask(self, client, data):
@@ -92,21 +98,33 @@ class RestoreForm(PlannedForm):
     safety_snapshot = forms.BooleanField(
         label=_("Keep the present state as a snapshot"), initial=True, required=False
     )
+    #: for what the plan was made that stands above
+    planned_safety_snapshot = forms.BooleanField(widget=forms.HiddenInput(), initial=True, required=False)
     begun = _("The server is being taken back.")
 
     @staticmethod
-    def plan(client, things):
-        return client.plan_restore_snapshot(str(things["id"]))
+    def plan(client, things, chosen):
+        return client.plan_restore_snapshot(str(things["id"]), safety_snapshot=_with_safety(chosen))
+
+    def shown(self, plan):
+        return {**super().shown(plan), "planned_safety_snapshot": _with_safety(self.data)}
+
+    def clean(self):
+        data = super().clean()
+        if data["safety_snapshot"] != data["planned_safety_snapshot"]:
+            raise forms.ValidationError(_("This is another plan now. Agree to it again, if it is what you want."))
+        return data
 
     def ask(self, client, data):
         client.restore_snapshot(data["id"], **_restore(data))
 
 
 class DeleteForm(PlannedForm):
+    is_destructive = True
     begun = _("The snapshot is being deleted.")
 
     @staticmethod
-    def plan(client, things):
+    def plan(client, things, chosen):
         return client.plan_delete_snapshot(str(things["id"]))
 
     def ask(self, client, data):
@@ -117,7 +135,7 @@ class DeleteSubtreeForm(DeleteForm):
     begun = _("The snapshots are being deleted.")
 
     @staticmethod
-    def plan(client, things):
+    def plan(client, things, chosen):
         return client.plan_delete_snapshot(str(things["id"]), subtree=True)
 
     def ask(self, client, data):
@@ -128,7 +146,7 @@ class DeleteTreeForm(DeleteForm):
     begun = _("All snapshots of the server are being deleted.")
 
     @staticmethod
-    def plan(client, things):
+    def plan(client, things, chosen):
         return client.plan_delete_server_tree(str(things["server_id"]))
 
     def ask(self, client, data):
@@ -145,8 +163,8 @@ class RenameBranchForm(ActForm):
 
 class RestoreBranchForm(RestoreForm):
     @staticmethod
-    def plan(client, things):
-        return client.plan_restore_branch(str(things["id"]))
+    def plan(client, things, chosen):
+        return client.plan_restore_branch(str(things["id"]), safety_snapshot=_with_safety(chosen))
 
     def ask(self, client, data):
         client.restore_branch(data["id"], **_restore(data))
@@ -156,7 +174,7 @@ class DeleteBranchForm(DeleteForm):
     begun = _("The branch is being deleted.")
 
     @staticmethod
-    def plan(client, things):
+    def plan(client, things, chosen):
         return client.plan_delete_branch(str(things["id"]))
 
     def ask(self, client, data):
@@ -168,6 +186,11 @@ class CancelForm(ActForm):
 
     def ask(self, client, data):
         client.cancel_operation(data["id"])
+
+
+def _with_safety(chosen):
+    """Whether the present state is kept: what was chosen, or what is offered first."""
+    return chosen is None or bool(chosen.get("safety_snapshot"))
 
 
 def _restore(data):

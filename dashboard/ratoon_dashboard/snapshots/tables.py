@@ -16,4 +16,7 @@ class ServersTable(tables.DataTable):
     class Meta:
         name = "server_snapshots"
         verbose_name = _("Servers with snapshots")
+        no_data_message = _(
+            "No server has snapshots yet. Take the first one on the page of an instance, in its tab Snapshot Tree."
+        )
         multi_select = False

@@ -29,10 +29,24 @@ def picture(request, server_id):
     tree = client.get_server_tree(server_id)
     operation = client.get_operation(tree["operation_id"]) if tree.get("operation_id") else None
     expected = client.expected_seconds(operation) if operation else None
-    return picture_of(request, server_id, tree, operation, expected)
+    ended = None if operation else untold_end(client, server_id)
+    return picture_of(request, server_id, tree, operation, expected, ended)
 
 
-def picture_of(request, server_id, tree, operation=None, expected=None):
+def untold_end(client, server_id):
+    """The server's newest operation, if more is to be said of its end than what the tree shows."""
+    try:
+        newest = next(iter(client.operations(server_id=str(server_id), sort="created_at:desc", limit=1)), None)
+    except Exception as error:
+        if not api.failed(error):
+            raise
+        return None  # the tree is worth showing without
+    if newest and newest.is_finished and (newest.status != "succeeded" or newest.warnings):
+        return newest
+    return None
+
+
+def picture_of(request, server_id, tree, operation=None, expected=None, ended=None):
     timezone.activate(functions.get_timezone(request))  # Horizon does so for whole pages only
     places = layout.of(tree)
     return {
@@ -46,6 +60,7 @@ def picture_of(request, server_id, tree, operation=None, expected=None):
         "drawing": svg.of(places),
         "operation": operation,
         "expected": expected,
+        "ended": ended,
         "branches": tree.get("branches") or [],
     }
 
@@ -110,6 +125,7 @@ class StateView(Quietly, generic.View):
                 "words": words.of_operation(operation),
                 "done": operation.steps_done,
                 "total": operation.steps_total,
+                "cancellable": operation.is_cancellable,
             }
         return JsonResponse(state)
 
@@ -136,6 +152,8 @@ class ActView(forms.ModalFormView):
     """A form over one thing of a server's tree; what it would do is asked before it is shown."""
 
     template_name = "server_snapshots/act.html"
+    #: asks the service for what the act is about
+    thing = None
 
     @property
     def submit_url(self):
@@ -155,16 +173,27 @@ class ActView(forms.ModalFormView):
         if not self.form_class.plan:
             return None
         try:
-            return self.form_class.plan(api.client(self.request), self.kwargs)
+            return self.form_class.plan(api.client(self.request), self.kwargs, self.request.POST or None)
         except Exception as error:
             api.handle(self.request, error, redirect=_tree_url(self.kwargs))
 
     def get_context_data(self, **kwargs):
-        return {**super().get_context_data(**kwargs), "plan": self.get_plan(), "cancel_url": self.get_success_url()}
+        context = {"plan": self.get_plan(), "cancel_url": self.get_success_url(), "thing": self.get_thing()}
+        return super().get_context_data(**kwargs, **context)
+
+    @memoized_method
+    def get_thing(self):
+        """What the title names, if it names anything."""
+        if not self.thing:
+            return None
+        try:
+            return getattr(api.client(self.request), self.thing)(str(self.kwargs["id"]))
+        except Exception as error:
+            api.handle(self.request, error, redirect=_tree_url(self.kwargs))
 
     def form_invalid(self, form):
         if self.get_plan():  # what is agreed to next is the plan that is shown next
-            form.data = {**form.data.dict(), "tree_generation": self.get_plan()["tree_generation"]}
+            form.data = {**form.data.dict(), **form.shown(self.get_plan())}
         return super().form_invalid(form)
 
 
@@ -177,15 +206,13 @@ class CreateView(ActView):
 class EditView(ActView):
     form_class = acts.EditForm
     form_id = "edit_server_snapshot"
-    page_title = _("Edit Snapshot")
+    thing = "get_snapshot"
+    page_title = _("Edit Snapshot {{ thing.name }}")
     submit_label = _("Save Changes")
 
     def get_initial(self):
         initial = super().get_initial()
-        try:
-            snapshot = api.client(self.request).get_snapshot(initial["id"])
-        except Exception as error:
-            api.handle(self.request, error, redirect=_tree_url(self.kwargs))
+        snapshot = self.get_thing()
         initial.update(
             name=snapshot.name,
             description=snapshot.description,
@@ -198,19 +225,25 @@ class EditView(ActView):
 class RestoreView(ActView):
     form_class = acts.RestoreForm
     form_id = "restore_server_snapshot"
-    page_title = submit_label = _("Restore Snapshot")
+    thing = "get_snapshot"
+    page_title = _("Restore Snapshot {{ thing.name }}")
+    submit_label = _("Restore Snapshot")
 
 
 class DeleteView(ActView):
     form_class = acts.DeleteForm
     form_id = "delete_server_snapshot"
-    page_title = submit_label = _("Delete Snapshot")
+    thing = "get_snapshot"
+    page_title = _("Delete Snapshot {{ thing.name }}")
+    submit_label = _("Delete Snapshot")
 
 
 class DeleteSubtreeView(ActView):
     form_class = acts.DeleteSubtreeForm
     form_id = "delete_server_snapshot_subtree"
-    page_title = submit_label = _("Delete With All That Grew From It")
+    thing = "get_snapshot"
+    page_title = _("Delete Snapshot {{ thing.name }} With All That Grew From It")
+    submit_label = _("Delete With All That Grew From It")
 
 
 class DeleteTreeView(ActView):
@@ -222,19 +255,25 @@ class DeleteTreeView(ActView):
 class RenameBranchView(ActView):
     form_class = acts.RenameBranchForm
     form_id = "rename_server_snapshot_branch"
-    page_title = submit_label = _("Rename Branch")
+    thing = "get_branch"
+    page_title = _("Rename Branch {{ thing.name }}")
+    submit_label = _("Rename Branch")
 
 
 class RestoreBranchView(ActView):
     form_class = acts.RestoreBranchForm
     form_id = "restore_server_snapshot_branch"
-    page_title = submit_label = _("Restore Branch")
+    thing = "get_branch"
+    page_title = _("Restore Branch {{ thing.name }}")
+    submit_label = _("Restore Branch")
 
 
 class DeleteBranchView(ActView):
     form_class = acts.DeleteBranchForm
     form_id = "delete_server_snapshot_branch"
-    page_title = submit_label = _("Delete Branch")
+    thing = "get_branch"
+    page_title = _("Delete Branch {{ thing.name }}")
+    submit_label = _("Delete Branch")
 
 
 class CancelView(ActView):

@@ -7,6 +7,13 @@ from ratoon_dashboard import words
 
 register = template.Library()
 register.filter("operation_words", words.of_operation)
+register.filter("operation_end", words.end_of_operation)
+
+
+@register.filter
+def of(mapping, key):
+    """What a mapping has for a key; nothing, if it has none."""
+    return mapping.get(key, "")
 
 
 @register.filter
@@ -19,4 +26,4 @@ def clock(seconds):
 def moment(text):
     """A time of the service's, in the reader's time zone."""
     at = dateparse.parse_datetime(text or "")
-    return defaultfilters.date(timezone.localtime(at), "Y-m-d H:i") if at else text or ""
+    return defaultfilters.date(timezone.localtime(at), "Y-m-d H:i") if at else text

@@ -1,4 +1,5 @@
 from django.template.defaultfilters import filesizeformat
+from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
 from horizon import tables
@@ -25,6 +26,7 @@ class TreesTable(tables.DataTable):
         name = "server_snapshot_trees"
         verbose_name = _("Trees")
         hidden_title = False
+        footer = False
         multi_select = False
 
 
@@ -39,6 +41,7 @@ class ProjectsTable(tables.DataTable):
         name = "server_snapshot_projects"
         verbose_name = _("Projects")
         hidden_title = False
+        footer = False
         multi_select = False
 
 
@@ -54,7 +57,12 @@ class EnginesTable(tables.DataTable):
         name = "server_snapshot_engines"
         verbose_name = _("Engines")
         hidden_title = False
+        footer = False
         multi_select = False
+
+
+def tree_of(operation):
+    return reverse("horizon:project:server_snapshots:tree", args=[operation.server_id])
 
 
 def steps_of(operation):
@@ -66,7 +74,7 @@ class OperationsTable(tables.DataTable):
     status = tables.Column("status", verbose_name=_("Status"))
     phase = tables.Column("phase", verbose_name=_("Phase"), empty_value="-")
     steps = tables.Column(steps_of, verbose_name=_("Steps"))
-    server = tables.Column("server_name", verbose_name=_("Server"))
+    server = tables.Column("server_name", verbose_name=_("Server"), link=tree_of)
     project = tables.Column("project_name", verbose_name=_("Project"))
     request = tables.Column("request_id", verbose_name=_("Request"))
     error = tables.Column(lambda one: (one.error or {}).get("message"), verbose_name=_("Error"), empty_value="-")
@@ -79,4 +87,5 @@ class OperationsTable(tables.DataTable):
         name = "server_snapshot_operations"
         verbose_name = _("Newest Operations")
         hidden_title = False
+        footer = False
         multi_select = False

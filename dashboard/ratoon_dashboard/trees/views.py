@@ -1,3 +1,4 @@
+import collections
 import itertools
 
 from django.utils.translation import gettext_lazy as _
@@ -27,7 +28,7 @@ class IndexView(tables.MultiTableView):
         return usage.of_projects(self._servers())
 
     def get_server_snapshot_engines_data(self):
-        return self._ask(lambda client: list(client.engines()))
+        return self._ask(lambda client: list(client.engines())) if api.may(self.request)["engines"] else []
 
     def get_server_snapshot_operations_data(self):
         newest = lambda client: client.operations(all_projects="true", limit=NEWEST)  # noqa: E731
@@ -55,7 +56,11 @@ class IndexView(tables.MultiTableView):
         except Exception:
             exceptions.handle(self.request, _("The names of the projects are not known."))
             return {}
-        return {project.id: project.name for project in projects}
+        names = collections.Counter(project.name for project in projects)
+        return {
+            project.id: project.name if names[project.name] == 1 else f"{project.name} ({project.id})"
+            for project in projects
+        }
 
     def _ask(self, what):
         try:

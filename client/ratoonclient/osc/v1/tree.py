@@ -11,9 +11,11 @@ from ratoonclient.osc import picture
 class ShowTree(command.ShowOne):
     """Draw the snapshot tree of a server.
 
-    The default format is the picture; every other (-f json, for one) gives the
-    tree as the API does.
+    The default format is the picture, -f dot is Graphviz's; every other (-f
+    json, for one) gives the tree as the API does.
     """
+
+    formatter_namespace = "ratoonclient.formatter.tree"
 
     def get_parser(self, prog_name):
         parser = super().get_parser(prog_name)

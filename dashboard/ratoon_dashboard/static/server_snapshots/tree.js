@@ -1,4 +1,4 @@
-// Keeps an open picture true: follows the operation under way, and draws anew when the tree has changed. Arrow keys go from row to row.
+// Keeps an open picture true: follows the operation under way, and draws anew when the tree has changed. Arrow keys, Home and End go from row to row.
 (function () {
   'use strict';
   if (window.serverSnapshotTree) { return; }  // a tab that is opened twice
@@ -27,6 +27,8 @@
       place.querySelector('progress').max = operation.total || 1;
       place.querySelector('progress').value = operation.done || 0;
       place.querySelector('.snapshot-tree-phase').textContent = operation.words;
+      const cancel = place.querySelector('.snapshot-tree-cancel');
+      if (cancel) { cancel.hidden = !operation.cancellable; }
     }
   }
 
@@ -76,8 +78,9 @@
 
   document.addEventListener('keydown', function (event) {
     const row = event.target.closest && event.target.closest('.snapshot-tree-rows li');
-    const step = { ArrowDown: 'nextElementSibling', ArrowUp: 'previousElementSibling' }[event.key];
-    if (row && step && row[step]) { row[step].focus(); event.preventDefault(); }
+    const next = row && { ArrowDown: row.nextElementSibling, ArrowUp: row.previousElementSibling,
+      Home: row.parentElement.firstElementChild, End: row.parentElement.lastElementChild }[event.key];
+    if (next) { next.focus(); event.preventDefault(); }
   });
 
   again(tree() && tree().dataset.operation ? LOOK_MS : REST_MS);
