@@ -16,8 +16,6 @@ from proof import boot, captured
 from service import Process
 
 KEPT = pathlib.Path(__file__).parent / 'commands.txt'
-NEWEST = '10.1'  # or a later one of the same major version, from PyPI
-VENV = pathlib.Path(f'/var/tmp/ratoon-openstackclient-{NEWEST}')
 PROJECT = tomllib.loads((ROOT / 'client' / 'pyproject.toml').read_text())
 COMMANDS = sorted(name.removeprefix('server_snapshot_').replace('_', ' ')
                   for name in PROJECT['project']['entry-points']['openstack.server_snapshot.v1'])
@@ -28,11 +26,8 @@ def openstack(request):
     """The command, of one version or the other."""
     if request.param == 'debian':
         return '/usr/bin/openstack'
-    if not (VENV / 'done').exists():
-        subprocess.run(['/usr/bin/python3', '-m', 'venv', '--clear', VENV], check=True)
-        subprocess.run([VENV / 'bin' / 'pip', 'install', '-q', '--disable-pip-version-check', f'python-openstackclient~={NEWEST}'], check=True)
-        (VENV / 'done').touch()
-    return str(VENV / 'bin' / 'openstack')
+    newest = subprocess.run([ROOT / 'client' / 'newest'], check=True, stdout=subprocess.PIPE, text=True)
+    return newest.stdout.strip() + '/openstack'
 
 
 @pytest.fixture

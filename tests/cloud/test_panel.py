@@ -191,6 +191,7 @@ def test_on_a_telephone_the_tree_can_be_read_and_a_snapshot_opened(captured, bro
     server, client = captured
     browser.size(PHONE)
     browser.log_in(client.person).go(f'/project/server_snapshots/{server.id}/')
+    browser.see('.snapshot-tree-rows .name', 'before the upgrade')
+    browser.picture('phone')
     browser.press('.snapshot-tree-rows .name', 'before the upgrade')
     browser.see('dl', 'Disks')
-    browser.picture('phone')
