@@ -41,6 +41,7 @@ def browser(request):
         browser.end()
 
 
+SUBMIT = '.modal-footer input[type=submit]'
 LINE = "//li[contains(concat(' ', @class, ' '), ' snapshot ')][.//a[contains(@class, 'name')][normalize-space()='{}']]"
 
 
@@ -52,11 +53,11 @@ def line(name):
 def act(browser, name, word):
     """Presses one of the acts of a snapshot, which are shown where one points."""
     browser.press(f"{line(name)}//a[normalize-space()='{word}']", pointing_at=line(name))
-    browser.see('.modal-body')
+    browser.see(SUBMIT)  # while it is loading there is a picture without a button
 
 
 def agree(browser):
-    browser.press('.modal-footer input[type=submit]')
+    browser.press(SUBMIT)
 
 
 def is_done(browser, client, server, begun):
