@@ -13,6 +13,14 @@ def warning_of(server):
     return server.warnings[-1]["text"] if server.warnings else None
 
 
+class Plain:
+    """How all tables of the page look."""
+
+    hidden_title = False
+    footer = False
+    multi_select = False
+
+
 class TreesTable(tables.DataTable):
     name = tables.Column("name", verbose_name=_("Server"), link="horizon:project:server_snapshots:tree")
     project = tables.Column("project_name", verbose_name=_("Project"))
@@ -22,12 +30,9 @@ class TreesTable(tables.DataTable):
     kept_until = tables.Column("kept_until", verbose_name=_("Goes at"), filters=(moment,), empty_value="-")
     warning = tables.Column(warning_of, verbose_name=_("Needs care"), empty_value="-")
 
-    class Meta:
+    class Meta(Plain):
         name = "server_snapshot_trees"
         verbose_name = _("Trees")
-        hidden_title = False
-        footer = False
-        multi_select = False
 
 
 class ProjectsTable(tables.DataTable):
@@ -37,12 +42,9 @@ class ProjectsTable(tables.DataTable):
     size = tables.Column("snapshot_size_bytes", verbose_name=_("Size of their disks"), filters=(filesizeformat,))
     pending = tables.Column("reclaim_pending_bytes", verbose_name=_("Held by deleted ones"), filters=(filesizeformat,))
 
-    class Meta:
+    class Meta(Plain):
         name = "server_snapshot_projects"
         verbose_name = _("Projects")
-        hidden_title = False
-        footer = False
-        multi_select = False
 
 
 class EnginesTable(tables.DataTable):
@@ -53,12 +55,9 @@ class EnginesTable(tables.DataTable):
     def get_object_display(self, engine):
         return engine.host
 
-    class Meta:
+    class Meta(Plain):
         name = "server_snapshot_engines"
         verbose_name = _("Engines")
-        hidden_title = False
-        footer = False
-        multi_select = False
 
 
 def tree_of(operation):
@@ -83,9 +82,6 @@ class OperationsTable(tables.DataTable):
     def get_object_display(self, operation):
         return operation.id
 
-    class Meta:
+    class Meta(Plain):
         name = "server_snapshot_operations"
         verbose_name = _("Newest Operations")
-        hidden_title = False
-        footer = False
-        multi_select = False
